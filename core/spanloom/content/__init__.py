@@ -1,0 +1,5 @@
+"""What a step said and read: how it is read safely, which of it a policy shows, and how it is kept within bounds."""
+
+from .policy import Category, ContentPolicy
+
+__all__ = ["Category", "ContentPolicy"]

@@ -1,0 +1,136 @@
+"""A step's content, read once and made plain. Runs on the worker."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from ..guard import GUARD
+from ..identity import Identity
+from ..step import (
+    Content,
+    Deferred,
+    Document,
+    Message,
+    OtherPart,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolCallResponse,
+    ToolDefinition,
+)
+from .plain import clean, plain
+from .visible import Visible
+
+
+def read(content: Content, identity: Identity, tool_description: str | None = None) -> Visible:
+    """Everything of `content`, as plain values, before any policy. A field that cannot be read is left empty."""
+    visible = Visible(identity=identity)
+    visible.input = _field("input", content.input, plain)
+    visible.output = _field("output", content.output, plain)
+    visible.input_messages = _field("input_messages", content.input_messages, _messages) or ()
+    visible.output_messages = _field("output_messages", content.output_messages, _messages) or ()
+    visible.tool_definitions = _field("tool_definitions", content.tool_definitions, _tools) or ()
+    visible.tool_description = clean(tool_description) if tool_description else None
+    visible.arguments = _field("arguments", content.arguments, plain)
+    visible.result = _field("result", content.result, plain)
+    visible.query = _field("query", content.query, _text)
+    visible.documents = _field("documents", content.documents, _documents) or ()
+    visible.prompt_variables = _field("prompt_variables", content.prompt_variables, plain)
+    visible.error_message = _field("error_message", content.error_message, _text)
+    visible.error_stack = _field("error_stack", content.error_stack, _text)
+    visible.metadata = _field("metadata", identity.metadata, _flat) or {}
+    if visible.input_messages:
+        visible.prompt_hash = sha256(visible.input_messages)
+    if visible.output_messages:
+        visible.completion_hash = sha256(visible.output_messages)
+    return visible
+
+
+def sha256(messages: tuple[Message, ...]) -> str:
+    """SHA-256 of the messages' canonical text, in hexadecimal.
+
+    Canonical text: the content itself where there is one message with one text; else the JSON of `[[role, part…]…]`
+    without ids, with sorted keys and no spaces, each part as `[type, value…]`.
+    """
+    if len(messages) == 1 and len(messages[0].parts) == 1 and isinstance(messages[0].parts[0], Text):
+        canonical = messages[0].parts[0].content
+    else:
+        canonical = json.dumps(
+            [[m.role, *(_canonical(p) for p in m.parts)] for m in messages],
+            ensure_ascii=False, sort_keys=True, separators=(",", ":"),
+        )  # fmt: skip
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _canonical(part: Part) -> list[Any]:
+    match part:
+        case Text(content):
+            return ["text", content]
+        case Reasoning(content):
+            return ["reasoning", content]
+        case ToolCall(name, arguments):
+            return ["tool_call", name, arguments]
+        case ToolCallResponse(response):
+            return ["tool_call_response", response]
+        case OtherPart(type, value):
+            return [type, value]
+    return [part.modality, part.mime_type, part.uri, part.file_id, part.size]
+
+
+def _field(name: str, value: Any, make: Any) -> Any:
+    if value is None:
+        return None
+    with GUARD.watching(f"spanloom.content.read.{name}"):
+        return make(value.resolve() if isinstance(value, Deferred) else value)
+    return None
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    value = plain(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _messages(value: Any) -> tuple[Message, ...]:
+    return tuple(
+        Message(clean(m.role), tuple(_part(p) for p in m.parts), m.name and clean(m.name), m.finish_reason)
+        for m in value
+    )
+
+
+def _part(part: Part) -> Part:
+    match part:
+        case Text(content):
+            return Text(clean(content))
+        case Reasoning(content):
+            return Reasoning(clean(content))
+        case ToolCall(name, arguments, id):
+            return ToolCall(clean(name), plain(arguments), id)
+        case ToolCallResponse(response, id):
+            return ToolCallResponse(plain(response), id)
+        case OtherPart(type, value):
+            return OtherPart(type, plain(value))
+    return part
+
+
+def _tools(value: Any) -> tuple[ToolDefinition, ...]:
+    return tuple(ToolDefinition(clean(t.name), _text(t.description), plain(t.parameters)) for t in value)
+
+
+def _documents(value: Any) -> tuple[Document, ...]:
+    return tuple(Document(_text(d.content), _text(d.id), plain(d.score), plain(d.metadata)) for d in value)
+
+
+def _flat(metadata: Any) -> dict[str, Any]:
+    """Metadata as attribute values: scalars as they are, the rest as JSON."""
+    out: dict[str, Any] = {}
+    for key, value in plain(metadata).items():
+        if isinstance(value, (str, bool, int, float)):
+            out[key] = value
+        elif value is not None:
+            out[key] = json.dumps(value, ensure_ascii=False)
+    return out

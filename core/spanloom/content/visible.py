@@ -1,0 +1,34 @@
+"""The content that one destination may show: read, plain, filtered and cut to size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..identity import NOBODY, Identity
+from ..step import Document, Message, ToolDefinition
+
+
+@dataclass(slots=True)
+class Visible:
+    """Plain values only. `truncated` counts the texts that were cut; hashes are hexadecimal SHA-256."""
+
+    input: Any = None
+    output: Any = None
+    input_messages: tuple[Message, ...] = ()
+    output_messages: tuple[Message, ...] = ()
+    tool_definitions: tuple[ToolDefinition, ...] = ()
+    tool_description: str | None = None
+    arguments: Any = None
+    result: Any = None
+    query: str | None = None
+    documents: tuple[Document, ...] = ()
+    prompt_variables: Any = None
+    error_message: str | None = None
+    error_stack: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    identity: Identity = NOBODY
+    prompt_hash: str | None = None
+    completion_hash: str | None = None
+    truncated: int = 0

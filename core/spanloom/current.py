@@ -1,0 +1,142 @@
+"""The step as OpenTelemetry's current span, inside its body and nowhere else.
+
+A `StepContext` is a `Context` that answers with a step's span to code inside that step's body and with what was current
+before to everyone else. It asks the framework where the caller is (LangChain's `var_child_runnable_config`,
+LlamaIndex's `active_span_id`: both are context variables that a body sees and a caller or the consumer of a stream does
+not). So it may stay attached for good: no token is ever reset across contexts, nothing leaks into the caller, and the
+caller's current span is the very object that it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+from opentelemetry.context import Context, attach, get_current
+from opentelemetry.trace import INVALID_SPAN, Span, set_span_in_context
+
+from .step import Step
+
+_SPAN_KEY = next(iter(set_span_in_context(INVALID_SPAN, Context())))  # the API has no public name for it
+
+Locate = Callable[[], Hashable]
+"""The run id of the body that the caller is inside of, as the framework tells it; None outside of any."""
+
+SpanOf = Callable[[Hashable], Span | None]
+
+
+class _Leaf:
+    """A model or retriever step: its body runs in its caller's own frame, where no framework variable tells it apart."""
+
+    __slots__ = ("at", "below", "step")
+
+    def __init__(self, step: Step, at: Hashable, below: _Leaf | None) -> None:
+        self.step, self.at, self.below = step, at, below
+
+    @property
+    def live(self) -> bool:
+        # From its first token on, a model's body alternates with the consumer of its stream.
+        return not self.step.closed and self.step.first_token_ns is None
+
+
+class StepContext(Context):
+    """A `Context` whose current span depends on who asks. `base` is the run in whose body `outer` became current."""
+
+    __slots__ = ("base", "leaf", "locate", "outer", "span_of")
+
+    def __init__(
+        self, outer: Context, base: Hashable, locate: Locate, span_of: SpanOf, leaf: _Leaf | None = None
+    ) -> None:
+        super().__init__(outer)
+        self.outer, self.base, self.locate, self.span_of, self.leaf = outer, base, locate, span_of, leaf
+
+    def inside(self) -> Span | None:
+        """The span of the step whose body the caller is in; None where `outer` is right."""
+        run_id = self.locate()
+        leaf = self.leaf
+        while leaf is not None:
+            if leaf.at == run_id and leaf.live:
+                return leaf.step.span  # type: ignore[no-any-return]
+            leaf = leaf.below
+        return None if run_id is None or run_id == self.base else self.span_of(run_id)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        if key == _SPAN_KEY and (span := self.inside()) is not None:
+            return span
+        return self.outer.get(key, default)
+
+    def copy(self) -> dict[str, object]:
+        values = self.outer.copy()
+        if (span := self.inside()) is not None:
+            values[_SPAN_KEY] = span
+        return values
+
+    def __getitem__(self, key: str) -> object:
+        return self.copy()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.copy()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.copy())
+
+    def __len__(self) -> int:
+        return len(self.copy())
+
+    def keys(self) -> Any:
+        return self.copy().keys()
+
+    def values(self) -> Any:
+        return self.copy().values()
+
+    def items(self) -> Any:
+        return self.copy().items()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or self.copy() == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]  # as a dict has none
+
+
+class CurrentStep:
+    """Keeps a `StepContext` current for one framework and one recorder."""
+
+    def __init__(self, locate: Locate, span_of: SpanOf) -> None:
+        self.locate, self.span_of = locate, span_of
+
+    def enter(self, step: Step, *, leaf: bool = False, base: Hashable = None) -> None:
+        """Make sure that code inside `step`'s body sees its span. Call it in the context that the body inherits.
+
+        `leaf` marks a step whose body the framework's variable does not tell from its caller's. `base` is the run that
+        the caller is inside of, where `locate` already answers with `step`'s own.
+        """
+        before = get_current()
+        run_id = self.locate()
+        if type(before) is StepContext and before.span_of == self.span_of:
+            if not leaf:
+                return  # it already answers for every step of this framework
+            outer, base, below = before.outer, before.base, before.leaf
+            while below is not None and not below.live:
+                below = below.below
+        else:
+            outer, below = before, None
+            if base is None and run_id != step.run_id:
+                base = run_id
+        entered = StepContext(outer, base, self.locate, self.span_of, _Leaf(step, run_id, below) if leaf else None)
+        attach(entered)
+        step.entry = (entered, before)
+
+    def leave(self, step: Step) -> None:
+        """Put back what was current before `step`, where nothing else has been made current since.
+
+        Where an end arrives in another context (a shielded task, another thread) there is nothing to put back: what
+        stays attached there answers with the outer span.
+        """
+        if step.entry is not None:
+            entered, before = step.entry
+            step.entry = None
+            if get_current() is entered:
+                attach(before)

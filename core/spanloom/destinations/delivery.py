@@ -1,0 +1,161 @@
+"""A bounded queue, a worker and a count of everything: what stands between the application and one receiver."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opentelemetry.context import (
+    _SUPPRESS_INSTRUMENTATION_KEY,  # the SDK's own exporters use it: there is no public name yet
+    Context,
+    attach,
+    set_value,
+)
+
+from ..guard import GUARD, log
+from ..weave import Ended
+
+QUEUE_SPANS = 20_000
+BATCH_SPANS = 512
+DELAY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Spans since the start: every span offered is exported, dropped, failed, or still queued."""
+
+    offered: int = 0
+    exported: int = 0
+    dropped: int = 0
+    failed: int = 0
+
+
+class Delivery:
+    """Hands batches of ended spans to `export` on a thread of its own. `put` never blocks and never raises.
+
+    `export(batch)` returns how many spans it delivered. A full queue drops the newest span and counts it. The thread
+    starts with the first span, also anew in a forked child, which begins with an empty queue: what the parent had
+    queued, the parent sends. `tick` is called whenever the thread finds nothing to do, about every `delay_seconds`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        export: Callable[[list[Ended]], int],
+        *,
+        queue_spans: int = QUEUE_SPANS,
+        batch_spans: int = BATCH_SPANS,
+        delay_seconds: float = DELAY_SECONDS,
+        tick: Callable[[], object] | None = None,
+        accepts: Callable[[Ended], bool] | None = None,
+    ) -> None:
+        self.name = name
+        self._export, self._tick, self._accepts = export, tick, accepts
+        self._most, self._batch, self._delay = queue_spans, batch_spans, delay_seconds
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            again = weakref.WeakMethod(self._begin)
+            os.register_at_fork(after_in_child=lambda: (begin := again()) and begin())
+
+    def _begin(self) -> None:
+        self.counts = Counts()
+        self._queue: deque[Ended] = deque()
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._busy = 0
+        self._wanted = False
+        self._stopped = False
+
+    # ---------------------------------------------------------------- the application's side
+    def put(self, ended: Ended) -> None:
+        """Queue a span, or drop and count it where the queue is full. What `accepts` refuses is not counted at all."""
+        if self._accepts is not None and not self._accepts(ended):
+            return
+        with self._condition:
+            if self._stopped:
+                return
+            self.counts.offered += 1
+            if len(self._queue) >= self._most:
+                self.counts.dropped += 1
+                first = self.counts.dropped == 1
+            else:
+                first = False
+                self._queue.append(ended)
+                if self._thread is None:
+                    self._start()
+                elif len(self._queue) == self._batch:
+                    self._condition.notify_all()
+        if first:
+            log.warning("spanloom: the queue of %s is full (%d spans): dropping, and counting", self.name, self._most)
+
+    def flush(self, timeout: float) -> bool:
+        """Send what is queued now. True where all of it was delivered within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        with self._condition:
+            lost = self.counts.failed + self.counts.dropped
+            if self._thread is None:
+                return not self._queue
+            self._wanted = True
+            self._condition.notify_all()
+            while self._queue or self._busy:
+                if not self._condition.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                    return False
+            return self.counts.failed + self.counts.dropped == lost
+
+    def stop(self, timeout: float) -> bool:
+        """Send what is queued and end the thread; what is not sent within `timeout` seconds is dropped and counted."""
+        done = self.flush(timeout)
+        with self._condition:
+            self._stopped = True
+            self.counts.dropped += len(self._queue)
+            self._queue.clear()
+            self._condition.notify_all()
+        return done
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue) + self._busy
+
+    # ---------------------------------------------------------------- the worker's side
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"spanloom-{self.name}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        # The exporters' own HTTP calls must not be traced, whatever is instrumented.
+        attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, Context()))
+        while (batch := self._next()) is not None:
+            sent = 0
+            try:
+                with GUARD.watching(f"spanloom.destinations.{self.name}"):
+                    sent = self._export(batch)
+            finally:
+                with self._condition:
+                    self._busy = 0
+                    self.counts.exported += sent
+                    self.counts.failed += len(batch) - sent
+                    self._condition.notify_all()
+
+    def _next(self) -> list[Ended] | None:
+        """The next batch, when it is full, asked for, or the delay is over; None when stopped."""
+        with self._condition:
+            while True:
+                deadline = time.monotonic() + self._delay
+                while not self._stopped and not self._wanted and len(self._queue) < self._batch:
+                    if not self._condition.wait(max(0.0, deadline - time.monotonic())):
+                        break
+                if self._queue:
+                    batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+                    self._busy = len(batch)
+                    return batch
+                self._wanted = False
+                if self._stopped:
+                    return None
+                if self._tick is not None:
+                    with GUARD.watching("spanloom.destinations.tick"):
+                        self._tick()

@@ -1,0 +1,179 @@
+"""Langfuse, in its own terms: a translated copy of each span over OTLP/HTTP."""
+
+from __future__ import annotations
+
+import base64
+import fnmatch
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from ..content import ContentPolicy
+from ..dialects import langfuse as dialect
+from ..errors import ConfigurationError
+from ..step import Lineage
+from ..weave import Ended
+from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
+from .destination import copy_of, export_with, rendered_safely, visible
+from .endpoint import check_url, traces_url
+
+_CLOUD = "https://cloud.langfuse.com"
+_PATH = "/api/public/otel/v1/traces"
+_INGESTION_VERSION = "4"  # 5 is refused; without it the server takes a slower path
+
+
+class Langfuse:
+    """Send traces to Langfuse (cloud or self-hosted) as its own observations: generations, agents, tools, retrievers.
+
+    `LANGFUSE_PUBLIC_KEY`, `LANGFUSE_SECRET_KEY`, `LANGFUSE_BASE_URL` (or `LANGFUSE_HOST`),
+    `LANGFUSE_TRACING_ENVIRONMENT` and `LANGFUSE_RELEASE` fill what is left out; the base address defaults to
+    `https://cloud.langfuse.com`.
+
+    Spans of other libraries (Redis, HTTP clients) stay out, and steps below them hang under the nearest step above.
+    `include` names the instrumentation scopes to let in, with `*` as a wildcard:
+    `include=["opentelemetry.instrumentation.redis"]`. A parent in another process counts as absent, unless
+    `remote_parents=True` says that it reports to the same project.
+    """
+
+    def __init__(
+        self,
+        public_key: str | None = None,
+        secret_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        content: ContentPolicy | None = None,
+        environment: str | None = None,
+        release: str | None = None,
+        version: str | None = None,
+        include: Sequence[str] = (),
+        remote_parents: bool = False,
+        timeout: float | None = None,
+        queue_spans: int = QUEUE_SPANS,
+        batch_spans: int = BATCH_SPANS,
+        name: str = "langfuse",
+    ) -> None:
+        self.name = name
+        self.public_key = public_key or os.environ.get("LANGFUSE_PUBLIC_KEY")
+        self.secret_key = secret_key or os.environ.get("LANGFUSE_SECRET_KEY")
+        self.base_url = (
+            base_url or os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or _CLOUD
+        ).rstrip("/")
+        self.environment = environment or os.environ.get("LANGFUSE_TRACING_ENVIRONMENT")
+        self.release = release or os.environ.get("LANGFUSE_RELEASE")
+        self.version = version
+        self.content = content or ContentPolicy.full()
+        self.include, self.remote_parents = tuple([include] if isinstance(include, str) else include), remote_parents
+        self.timeout, self.queue_spans, self.batch_spans = timeout, queue_spans, batch_spans
+        self._exporter: SpanExporter | None = None
+        self._resource = Resource.get_empty()
+
+    def __repr__(self) -> str:  # without the secret key
+        return f"Langfuse({self.public_key!r}, base_url={self.base_url!r})"
+
+    def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
+        self._check()
+        from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  costs 30 ms: only where used
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+        keys = base64.b64encode(f"{self.public_key}:{self.secret_key}".encode()).decode()
+        self._resource = resource
+        self._exporter = OTLPSpanExporter(
+            endpoint=traces_url(self.base_url, _PATH),
+            headers={"Authorization": f"Basic {keys}", "x-langfuse-ingestion-version": _INGESTION_VERSION},
+            timeout=self.timeout,
+            compression=Compression.Gzip,
+        )
+        return Delivery(
+            self.name,
+            self._export,
+            queue_spans=self.queue_spans,
+            batch_spans=self.batch_spans,
+            tick=tick,
+            accepts=self._includes,
+        )
+
+    def close(self) -> None:
+        if self._exporter is not None:
+            self._exporter.shutdown()
+
+    def _check(self) -> None:
+        for given, missing, variable, argument in (
+            (self.public_key, self.secret_key, "LANGFUSE_SECRET_KEY", "secret_key"),
+            (self.secret_key, self.public_key, "LANGFUSE_PUBLIC_KEY", "public_key"),
+        ):
+            if given and not missing:
+                raise ConfigurationError(
+                    f"Langfuse has only half of its key pair: give {argument}=… too, or set {variable}."
+                )
+        if not self.public_key:
+            raise ConfigurationError(
+                "Langfuse has no keys: give public_key=… and secret_key=…, or set LANGFUSE_PUBLIC_KEY and "
+                "LANGFUSE_SECRET_KEY."
+            )
+        check_url(self.base_url, "Langfuse(base_url=…)")
+        if self.environment is not None and not dialect.is_environment(self.environment):
+            raise ConfigurationError(
+                f'Langfuse(environment={self.environment!r}) would be filed under "default": write at most 40 of '
+                "a-z, 0-9, - and _, not beginning with langfuse."
+            )
+
+    # ---------------------------------------------------------------- the worker's side
+    def _includes(self, ended: Ended) -> bool:
+        return ended.step is not None or self._scope_included(_scope_of(ended.span))
+
+    def _export(self, batch: list[Ended]) -> int:
+        assert self._exporter is not None
+        return export_with(self._exporter, [self._copy(ended) for ended in batch])
+
+    def _copy(self, ended: Ended) -> ReadableSpan:
+        span, step = ended.span, ended.step
+        parent = self._exported_parent(ended)
+        facts = dialect.TraceFacts(
+            ended.root_name, self.environment, self.release, self.version, app_root=parent is None
+        )
+        seen = visible(ended, self.content)
+        if step is None:
+            rendered = dialect.render_other(span.name, span.kind, seen, facts)
+            own = dict(span.attributes or {})
+        else:
+            rendered = rendered_safely(step, seen, lambda shown: dialect.render(step, shown, facts))
+            own = {k: v for k, v in (span.attributes or {}).items() if not k.startswith(("gen_ai.", "error."))}
+        return copy_of(span, rendered, self._resource or span.resource, parent, own)
+
+    def _exported_parent(self, ended: Ended) -> SpanContext | None:
+        """The nearest ancestor that goes to this destination too."""
+        above = ended.lineage
+        while above is not None and not self._place_included(above):
+            above = above.parent
+        if above is None or ended.span.context is None:
+            return None
+        if ended.span.parent is not None and ended.span.parent.span_id == above.span_id:
+            return ended.span.parent
+        return SpanContext(
+            ended.span.context.trace_id, above.span_id, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)
+        )
+
+    def _place_included(self, place: Lineage) -> bool:
+        if place.remote:
+            return self.remote_parents
+        return place.scope is None or self._scope_included(place.scope)
+
+    def _scope_included(self, scope: str) -> bool:
+        return any(fnmatch.fnmatchcase(scope, pattern) for pattern in self.include)
+
+
+def _scope_of(span: ReadableSpan) -> str:
+    return span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
+
+
+def keys_in_environment() -> bool:
+    """Whether the environment holds a Langfuse key; half a pair counts, so that `configure()` can say so."""
+    return any(os.environ.get(name) for name in ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"))
+
+
+__all__: list[Any] = ["Langfuse", "keys_in_environment"]

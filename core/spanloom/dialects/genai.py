@@ -1,0 +1,218 @@
+"""OpenTelemetry's GenAI semantic conventions (status Development, November 2026), the dialect of OTLP backends.
+
+Names are vendored: the constants in `opentelemetry-semantic-conventions` are deprecated since the GenAI conventions
+moved to a repository of their own. `gen_ai.system` is written beside `gen_ai.provider.name`, which replaced it, since
+backends still read it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.trace import SpanKind
+
+from ..content.visible import Visible
+from ..step import FIRST_TOKEN, TOOL_CALL_DISPATCHED, Event, Kind, Outcome, Step
+from . import messages as shape
+from .rendered import STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known
+
+_OPERATIONS = {
+    Kind.LLM: "chat",
+    Kind.EMBEDDING: "embeddings",
+    Kind.RETRIEVER: "retrieval",
+    Kind.TOOL: "execute_tool",
+    Kind.AGENT: "invoke_agent",
+    Kind.WORKFLOW: "invoke_workflow",
+}
+
+_CLIENT = {Kind.LLM, Kind.EMBEDDING, Kind.RETRIEVER}
+
+_USAGE = {
+    "input_tokens": "gen_ai.usage.input_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens",
+    "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "cache_write_tokens": "gen_ai.usage.cache_write.input_tokens",
+    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+    "audio_input_tokens": "gen_ai.usage.audio.input_tokens",
+    "audio_output_tokens": "gen_ai.usage.audio.output_tokens",
+}
+
+_FORMER_PROVIDERS = {  # the values of gen_ai.system where they differ from gen_ai.provider.name's
+    "azure.ai.openai": "az.ai.openai",
+    "azure.ai.inference": "az.ai.inference",
+    "gcp.vertex_ai": "vertex_ai",
+    "gcp.gemini": "gemini",
+    "x_ai": "xai",
+}
+
+
+def operation(step: Step) -> str | None:
+    """`gen_ai.operation.name`; None for the kinds that the conventions have no operation for."""
+    if step.kind is Kind.LLM and step.completion:
+        return "text_completion"
+    return _OPERATIONS.get(step.kind)
+
+
+def span_name(step: Step) -> str:
+    """`{operation} {target}` by the conventions' table; the framework's own name where there is no operation."""
+    op = operation(step)
+    if op is None:
+        return step.name
+    target = {
+        Kind.LLM: step.request_model,
+        Kind.EMBEDDING: step.request_model,
+        Kind.RETRIEVER: step.data_source_id,
+        Kind.TOOL: step.tool_name or step.name,
+        Kind.AGENT: step.agent_name,
+        Kind.WORKFLOW: step.workflow_name,
+    }[step.kind]
+    return f"{op} {target}" if target else op
+
+
+def span_kind(step: Step) -> SpanKind:
+    """CLIENT for calls that leave the process, INTERNAL for the rest."""
+    return SpanKind.CLIENT if step.kind in _CLIENT else SpanKind.INTERNAL
+
+
+def start_attributes(step: Step) -> Attributes:
+    """What samplers may look at: operation, provider, model, tool and agent names."""
+    model = step.kind in (Kind.LLM, Kind.EMBEDDING)
+    return known({
+        STEP_KIND: step.kind.value,
+        STEP_NAME: step.name,
+        "gen_ai.operation.name": operation(step),
+        "gen_ai.provider.name": step.provider,
+        "gen_ai.system": _FORMER_PROVIDERS.get(step.provider or "", step.provider),
+        "gen_ai.request.model": step.request_model if model else None,
+        "gen_ai.tool.name": (step.tool_name or step.name) if step.kind is Kind.TOOL else None,
+        "gen_ai.agent.name": step.agent_name,
+        "gen_ai.workflow.name": step.workflow_name,
+        "server.address": step.server_address,
+        "server.port": step.server_port if step.server_address else None,
+    })  # fmt: skip
+
+
+def structure(step: Step) -> Attributes:
+    """All of a step but its content: what may stand on the live span."""
+    out = start_attributes(step)
+    out |= known({
+        STEP_OUTCOME: step.outcome.value if step.outcome else None,
+        "error.type": step.error_type if step.outcome is Outcome.ERROR else None,
+        "gen_ai.tool.call.id": step.tool_call_id,
+        "gen_ai.tool.type": "function" if step.kind is Kind.TOOL else None,
+        "gen_ai.data_source.id": step.data_source_id,
+        "gen_ai.retrieval.top_k": step.top_k if step.kind is Kind.RETRIEVER else None,
+        "gen_ai.embeddings.dimension.count": step.embedding_dimension,
+        "spanloom.embeddings.count": step.embedding_count,
+        "spanloom.documents.count": step.document_count,
+        "langgraph.node": step.graph.get("node"),
+        "langgraph.step": step.graph.get("step"),
+    })  # fmt: skip
+    if step.kind is Kind.LLM:
+        out |= known({
+            "gen_ai.response.model": step.response_model,
+            "gen_ai.response.id": step.response_id,
+            "gen_ai.response.finish_reasons": list(step.finish_reasons),
+            "gen_ai.request.stream": step.streaming or None,
+            "gen_ai.response.time_to_first_chunk": _seconds_to_first_token(step),
+            "spanloom.cache.hit": step.cache_hit or None,
+        })  # fmt: skip
+        out |= known({f"gen_ai.request.{name}": value for name, value in step.parameters.items()})
+    if step.kind is Kind.EMBEDDING:
+        out |= known({"gen_ai.response.model": step.response_model})
+    if step.usage is not None and step.kind in (Kind.LLM, Kind.EMBEDDING):  # never on parents: pain 12
+        out |= {_USAGE[name]: count for name, count in step.usage.inclusive().items()}
+    return out
+
+
+def identity(visible: Visible) -> Attributes:
+    """Who the span belongs to. Metadata keys stand under `spanloom.metadata.`."""
+    who = visible.identity
+    out = known({
+        "user.id": who.user_id,
+        "session.id": who.session_id,
+        "gen_ai.conversation.id": who.session_id,
+        "spanloom.tenant": who.tenant,
+        "spanloom.tags": list(who.tags),
+        "gen_ai.prompt.name": who.prompt.name if who.prompt else None,
+        "gen_ai.prompt.version": str(who.prompt.version) if who.prompt and who.prompt.version is not None else None,
+    })  # fmt: skip
+    return out | {f"spanloom.metadata.{k}": v for k, v in visible.metadata.items()}
+
+
+def content(step: Step, visible: Visible) -> Attributes:
+    """What the policy let through, as JSON strings."""
+    out: dict[str, Any] = {
+        "spanloom.prompt.hash": visible.prompt_hash,
+        "spanloom.completion.hash": visible.completion_hash,
+        "spanloom.content.truncated": visible.truncated or None,
+    }
+    system, conversation = shape.split_system(visible.input_messages)
+    if system:
+        out["gen_ai.system_instructions"] = shape.as_json(shape.system_instructions(system))
+    if conversation:
+        out["gen_ai.input.messages"] = shape.as_json(shape.messages(conversation))
+    if visible.output_messages:
+        reason = "error" if step.outcome is not Outcome.OK else None
+        out["gen_ai.output.messages"] = shape.as_json(shape.output_messages(visible.output_messages, reason))
+    if visible.tool_definitions:
+        out["gen_ai.tool.definitions"] = shape.as_json(shape.tool_definitions(visible.tool_definitions))
+    if step.kind is Kind.TOOL:
+        out["gen_ai.tool.description"] = visible.tool_description
+    for key, value in (
+        ("gen_ai.tool.call.arguments", visible.arguments),
+        ("gen_ai.tool.call.result", visible.result),
+        ("spanloom.step.input", visible.input),
+        ("spanloom.step.output", visible.output),
+        ("spanloom.prompt.variables", visible.prompt_variables),
+    ):
+        if value is not None:
+            out[key] = value if isinstance(value, str) else shape.as_json(value)
+    out["gen_ai.retrieval.query.text"] = visible.query
+    if visible.documents:
+        out["gen_ai.retrieval.documents"] = shape.as_json(shape.documents(visible.documents))
+    return known(out)
+
+
+def events(step: Step, visible: Visible) -> list[tuple[str, int, Attributes]]:
+    """The step's events and, for an error, the `exception` event."""
+    out = [(e.name, e.time_ns, event_attributes(e)) for e in step.events]
+    if step.outcome is Outcome.ERROR and step.error_type:
+        out.append((
+            "exception",
+            step.end_ns,
+            known({
+                "exception.type": step.error_type,
+                "exception.message": visible.error_message,
+                "exception.stacktrace": visible.error_stack,
+            }),
+        ))  # fmt: skip
+    return out
+
+
+def event_attributes(event: Event) -> Attributes:
+    """The attributes of one of Spanloom's own events."""
+    if event.name == TOOL_CALL_DISPATCHED:
+        return known({"gen_ai.tool.name": event.data.get("name"), "gen_ai.tool.call.id": event.data.get("id")})
+    if event.name == FIRST_TOKEN:
+        return {}
+    return known({f"spanloom.event.{k}": v for k, v in event.data.items()})
+
+
+def render(step: Step, visible: Visible) -> Rendered:
+    """The whole span: structure, identity, and content as far as it is visible."""
+    error = step.outcome is Outcome.ERROR
+    return Rendered(
+        name=span_name(step),
+        kind=span_kind(step),
+        attributes={**structure(step), **identity(visible), **content(step, visible)},
+        events=events(step, visible),
+        error=error,
+        status_description=(visible.error_message or step.error_type) if error else None,
+    )
+
+
+def _seconds_to_first_token(step: Step) -> float | None:
+    if step.first_token_ns is None:
+        return None
+    return max(0, step.first_token_ns - step.start_ns) / 1e9

@@ -1,0 +1,129 @@
+"""Messages, documents and tools as JSON, in the GenAI conventions' shape and in OpenAI's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..step import (
+    Document,
+    Media,
+    Message,
+    OtherPart,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolCallResponse,
+    ToolDefinition,
+)
+
+
+def as_json(value: Any) -> str:
+    """Compact JSON of a plain value (what `content.plain` returns)."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+# ---------------------------------------------------------------- the GenAI conventions
+def part(p: Part) -> dict[str, Any]:
+    """A message part by the conventions' JSON schema (`{"type": …, …}`)."""
+    match p:
+        case Text(content):
+            return {"type": "text", "content": content}
+        case Reasoning(content):
+            return {"type": "reasoning", "content": content}
+        case ToolCall(name, arguments, id):
+            return _some({"type": "tool_call", "id": id, "name": name, "arguments": arguments})
+        case ToolCallResponse(response, id):
+            return _some({"type": "tool_call_response", "id": id, "response": response})
+        case Media(modality, mime_type, uri, file_id, size):
+            shape = "uri" if uri else "file" if file_id else "blob"
+            return _some(
+                {
+                    "type": shape,
+                    "modality": modality,
+                    "mime_type": mime_type,
+                    "uri": uri,
+                    "file_id": file_id,
+                    "size": size,
+                }
+            )
+        case OtherPart(type, value):
+            return _some({"type": type, "content": value})
+
+
+def messages(items: Iterable[Message]) -> list[dict[str, Any]]:
+    """`gen_ai.input.messages`: `[{role, parts, name?}]`."""
+    return [_some({"role": m.role, "parts": [part(p) for p in m.parts], "name": m.name}) for m in items]
+
+
+def output_messages(items: Iterable[Message], outcome_reason: str | None) -> list[dict[str, Any]]:
+    """`gen_ai.output.messages`. `finish_reason` is always there: Phoenix drops a message without one (trap T10)."""
+    return [
+        {**_some({"role": m.role, "parts": [part(p) for p in m.parts], "name": m.name}),
+         "finish_reason": m.finish_reason or outcome_reason or "stop"}
+        for m in items
+    ]  # fmt: skip
+
+
+def split_system(items: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+    """System messages apart from the conversation."""
+    return [m for m in items if m.role == "system"], [m for m in items if m.role != "system"]
+
+
+def system_instructions(items: Iterable[Message]) -> list[dict[str, Any]]:
+    """`gen_ai.system_instructions`: the parts of the system messages, in order."""
+    return [part(p) for m in items for p in m.parts]
+
+
+def tool_definitions(items: Iterable[ToolDefinition]) -> list[dict[str, Any]]:
+    """`gen_ai.tool.definitions`."""
+    return [
+        _some({"type": "function", "name": t.name, "description": t.description, "parameters": t.parameters})
+        for t in items
+    ]
+
+
+def documents(items: Iterable[Document]) -> list[dict[str, Any]]:
+    """`gen_ai.retrieval.documents`: `[{id, score, content?, metadata?}]`."""
+    return [_some({"id": d.id, "score": d.score, "content": d.content, "metadata": d.metadata or None}) for d in items]
+
+
+# ---------------------------------------------------------------- OpenAI's shape, which Langfuse's view understands
+def chat_messages(items: Iterable[Message]) -> list[dict[str, Any]]:
+    """`[{role, content, tool_calls?, tool_call_id?}]`: a message with several tool answers becomes several."""
+    out: list[dict[str, Any]] = []
+    for m in items:
+        answers = [p for p in m.parts if isinstance(p, ToolCallResponse)]
+        out += [_some({"role": "tool", "tool_call_id": a.id, "content": a.response}) for a in answers]
+        rest = [p for p in m.parts if not isinstance(p, ToolCallResponse)]
+        if rest or not answers:
+            out.append(_chat_message(m, rest))
+    return out
+
+
+def _chat_message(m: Message, parts: Sequence[Part]) -> dict[str, Any]:
+    calls = [
+        _some({
+            "id": p.id,
+            "type": "function",
+            "function": {
+                "name": p.name,
+                "arguments": p.arguments if isinstance(p.arguments, str) else as_json(p.arguments),
+            },
+        })
+        for p in parts
+        if isinstance(p, ToolCall)
+    ]  # fmt: skip
+    said = [p for p in parts if not isinstance(p, ToolCall)]
+    content: Any
+    if all(isinstance(p, Text) for p in said):
+        content = "".join(p.content for p in said if isinstance(p, Text))
+    else:
+        content = [{"type": "text", "text": p.content} if isinstance(p, Text) else part(p) for p in said]
+    return {**_some({"role": m.role, "name": m.name}), "content": content, **({"tool_calls": calls} if calls else {})}
+
+
+def _some(value: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in value.items() if v is not None}

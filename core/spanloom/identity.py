@@ -1,0 +1,100 @@
+"""Who a trace belongs to: user, session, tags, metadata, tenant and prompt, stamped on every span of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A managed prompt: its name and, where known, its version (a number in Langfuse)."""
+
+    name: str
+    version: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What `using(...)`, LangChain's config metadata and LlamaIndex's instrument tags say of a request."""
+
+    user_id: str | None = None
+    session_id: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tenant: str | None = None
+    prompt: Prompt | None = None
+
+    def overlaid(self, other: Identity) -> Identity:
+        """This identity with everything that `other` says in place of its own; tags and metadata add up."""
+        if other is NOBODY or other is self:
+            return self
+        if self is NOBODY:
+            return other
+        return Identity(
+            user_id=other.user_id or self.user_id,
+            session_id=other.session_id or self.session_id,
+            tags=self.tags + tuple(t for t in other.tags if t not in self.tags),
+            metadata={**self.metadata, **other.metadata} if other.metadata else self.metadata,
+            tenant=other.tenant or self.tenant,
+            prompt=other.prompt or self.prompt,
+        )
+
+
+NOBODY = Identity()
+
+_current: ContextVar[Identity] = ContextVar("spanloom_identity", default=NOBODY)
+
+
+def current_identity() -> Identity:
+    """What the enclosing `using(...)` blocks say; `NOBODY` outside of any."""
+    return _current.get()
+
+
+@contextmanager
+def using(
+    *,
+    user_id: str | None = None,
+    session_id: str | None = None,
+    tags: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    tenant: str | None = None,
+    prompt: Prompt | tuple[str, int | str | None] | str | None = None,
+) -> Iterator[None]:
+    """Stamp an identity on every span of every trace that begins inside the block.
+
+    Blocks nest: an inner one adds tags and metadata and replaces the rest. It follows the context of the code, so it
+    is right under asyncio and in threads that copy their context. `prompt` is a name, `(name, version)` or a `Prompt`;
+    `tags` may be one string.
+
+    >>> with using(user_id="u1", session_id="s1", tags=["beta"], prompt=("rag", 3)):
+    ...     pass
+    """
+    said = Identity(
+        user_id=None if user_id is None else str(user_id),
+        session_id=None if session_id is None else str(session_id),
+        tags=(tags,) if isinstance(tags, str) else tuple(str(t) for t in tags),
+        metadata=dict(metadata or {}),
+        tenant=None if tenant is None else str(tenant),
+        prompt=_prompt(prompt),
+    )
+    token = _current.set(_current.get().overlaid(said))
+    try:
+        yield
+    finally:
+        try:
+            _current.reset(token)
+        except ValueError:  # a generator closed in another context: that context dies with its value
+            pass
+
+
+def _prompt(value: Prompt | tuple[str, int | str | None] | str | None) -> Prompt | None:
+    if value is None or isinstance(value, Prompt):
+        return value
+    if isinstance(value, str):
+        return Prompt(value)
+    name, version = value
+    return Prompt(str(name), version)

@@ -1,0 +1,229 @@
+"""Run id to open step: open, close, and nothing forgotten.
+
+Parents come from the framework's own run ids; only a root asks what is current. Every step that is opened is closed
+exactly once: by its adapter, with an ancestor that was cancelled, by eviction, or at shutdown.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, Status, StatusCode
+
+from .content.plain import describe_error, stack_text
+from .dialects import genai
+from .identity import Identity, current_identity
+from .step import Deferred, Lineage, Outcome, Step
+from .weave import Weave
+
+MAX_OPEN_STEPS = 20_000
+MAX_STEP_SECONDS = 3600.0
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a child needs of its parent, also after the parent has ended."""
+
+    span: trace.Span
+    lineage: Lineage
+    identity: Identity
+    root_name: str
+
+
+class Recorder:
+    """Holds the open steps of one configuration. Thread-safe; bounded by count and by age."""
+
+    def __init__(
+        self,
+        tracer: trace.Tracer,
+        weave: Weave,
+        *,
+        max_open_steps: int = MAX_OPEN_STEPS,
+        max_step_seconds: float = MAX_STEP_SECONDS,
+    ) -> None:
+        self._tracer, self._weave = tracer, weave
+        self._max_open, self._max_age_ns = max_open_steps, int(max_step_seconds * 1e9)
+        self._lock = threading.RLock()
+        self._open: dict[Hashable, Step] = {}  # in the order they were opened: the oldest is first
+        self._ended: OrderedDict[Hashable, _Place] = OrderedDict()
+        self._folded: OrderedDict[Hashable, Hashable] = OrderedDict()
+        self.active = True
+        self.opened = self.evicted = self.repeated = 0
+
+    # ---------------------------------------------------------------- reading
+    def get(self, run_id: Hashable) -> Step | None:
+        """The open step of `run_id` (or of the step it was folded into); None where there is none."""
+        return self._open.get(self._unfold(run_id))
+
+    def knows(self, run_id: Hashable) -> bool:
+        """Whether `run_id` was opened before, be it open or lately closed."""
+        return run_id in self._open or run_id in self._ended
+
+    def span_of(self, run_id: Hashable) -> trace.Span | None:
+        """The span that code inside the body of `run_id` sees as current."""
+        run_id = self._unfold(run_id)
+        step = self._open.get(run_id)
+        if step is not None:
+            return step.span  # type: ignore[no-any-return]
+        place = self._ended.get(run_id)  # a task that outlives the step which began it
+        return place.span if place is not None else None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    # ---------------------------------------------------------------- opening
+    def open(self, step: Step, parent: Hashable = None, context: otel_context.Context | None = None) -> Step | None:
+        """Open `step` under the run `parent`; without a known parent, under the current span.
+
+        None where the recorder is shut down or the run is already known (a handler registered twice). `context` stands
+        in for the current OpenTelemetry context. Fills the step's ids, identity and start time.
+        """
+        if not self.active:
+            return None
+        with self._lock:
+            if self.knows(step.run_id):
+                self.repeated += 1
+                return None
+            self._make_room()
+            place = self._place_of(self._unfold(parent))
+            around = context if context is not None else otel_context.get_current()
+            if place is None:
+                place = self._ambient(trace.get_current_span(around), step)
+            else:
+                step.parent_run_id = self._unfold(parent)
+            if place is not None:
+                around = trace.set_span_in_context(place.span, around)
+                step.lineage, step.root_name = place.lineage, place.root_name
+                step.identity = place.identity.overlaid(current_identity()).overlaid(step.identity)
+            else:
+                step.identity = current_identity().overlaid(step.identity)
+            step.root_name = step.root_name or step.name
+            step.start_ns = step.start_ns or time.time_ns()
+            name, kind = genai.span_name(step), genai.span_kind(step)
+            step.span = self._tracer.start_span(
+                name, around, kind, genai.start_attributes(step), links=step.links, start_time=step.start_ns
+            )
+            ids = step.span.get_span_context()
+            step.trace_id, step.span_id = ids.trace_id, ids.span_id
+            self._open[step.run_id] = step
+            self.opened += 1
+            if step.parent_run_id is not None and (above := self._open.get(step.parent_run_id)) is not None:
+                above.children.add(step.run_id)
+            self._weave.step_started(step)
+        return step
+
+    def fold(self, run_id: Hashable, into: Hashable) -> None:
+        """Let `run_id` stand for the step `into`: a framework span that is no step of its own."""
+        with self._lock:
+            self._folded[run_id] = self._unfold(into)
+            if len(self._folded) > _REMEMBERED:
+                self._folded.popitem(last=False)
+
+    # ---------------------------------------------------------------- closing
+    def close(
+        self,
+        run_id: Hashable,
+        outcome: Outcome = Outcome.OK,
+        *,
+        error: BaseException | None = None,
+        end_ns: int | None = None,
+    ) -> Step | None:
+        """End the step of `run_id`; None where it is not open. Its open descendants end with it if it was cancelled."""
+        with self._lock:
+            step = self._open.pop(run_id, None)
+            if step is None:
+                return None
+            step.outcome, step.end_ns = outcome, end_ns or time.time_ns()
+            if error is not None:
+                note_error(step, error)
+            if outcome is Outcome.CANCELLED:
+                for child in tuple(step.children):
+                    self.close(child, Outcome.CANCELLED, end_ns=step.end_ns)
+            if step.parent_run_id is not None and (above := self._open.get(step.parent_run_id)) is not None:
+                above.children.discard(run_id)
+            self._ended[run_id] = _Place(
+                NonRecordingSpan(step.span.get_span_context()), lineage_of(step), step.identity, step.root_name
+            )
+            if len(self._ended) > _REMEMBERED:
+                self._ended.popitem(last=False)
+            step.closed = True
+        if step.span.is_recording():
+            step.span.set_attributes(genai.structure(step))
+            if outcome is Outcome.ERROR:
+                step.span.set_status(Status(StatusCode.ERROR))  # no text: it may hold content
+            step.span.end(step.end_ns)
+        self._weave.step_forgotten(step)
+        return step
+
+    def evict(self, now_ns: int | None = None) -> int:
+        """End as `incomplete` the steps that have been open for too long; how many those were."""
+        limit = (now_ns or time.time_ns()) - self._max_age_ns
+        count = 0
+        with self._lock:
+            while self._open and (oldest := next(iter(self._open.values()))).start_ns < limit:
+                self._evict(oldest)
+                count += 1
+        return count
+
+    def end_all(self) -> None:
+        """End every open step as `incomplete` and take no more. Children first, so that parents outlast them."""
+        with self._lock:
+            self.active = False
+            for run_id in reversed(tuple(self._open)):
+                self.close(run_id, Outcome.INCOMPLETE)
+
+    def _make_room(self) -> None:
+        self.evict()
+        while len(self._open) >= self._max_open:
+            self._evict(next(iter(self._open.values())))
+
+    def _evict(self, step: Step) -> None:
+        self.evicted += 1
+        self.close(step.run_id, Outcome.INCOMPLETE)
+
+    # ---------------------------------------------------------------- parents
+    def _unfold(self, run_id: Hashable) -> Hashable:
+        return self._folded.get(run_id, run_id)
+
+    def _place_of(self, run_id: Hashable) -> _Place | None:
+        if run_id is None:
+            return None
+        step = self._open.get(run_id)
+        if step is not None:
+            return _Place(step.span, lineage_of(step), step.identity, step.root_name)
+        return self._ended.get(run_id)
+
+    def _ambient(self, span: trace.Span, step: Step) -> _Place | None:
+        """The place that the current span gives to a root: a step of the other framework, or any other span."""
+        ids = span.get_span_context()
+        if not ids.is_valid:
+            return None
+        enclosing = self._weave.enclosing(ids.span_id)
+        if enclosing is not None:  # a step, or a span that another library opened inside one
+            above = self._open.get(enclosing.step.run_id)
+            if above is not None:
+                step.parent_run_id = above.run_id
+            return _Place(span, enclosing.lineage, enclosing.step.identity, enclosing.step.root_name)
+        lineage = self._weave.lineage(ids.span_id) or Lineage(ids.span_id, scope="", remote=ids.is_remote)
+        return _Place(span, lineage, current_identity(), "")
+
+
+def lineage_of(step: Step) -> Lineage:
+    """The place in the trace of `step` itself, for its children."""
+    return Lineage(step.span_id, None, step.lineage)
+
+
+def note_error(step: Step, error: BaseException) -> None:
+    """Keep the type of `error` as structure; its text and stack as content."""
+    kind = type(error)
+    builtin = kind.__module__ in ("builtins", "__main__")
+    step.error_type = kind.__qualname__ if builtin else f"{kind.__module__}.{kind.__qualname__}"
+    step.content.error_message, stack = describe_error(error)
+    step.content.error_stack = Deferred(stack_text, (stack,)) if stack is not None else None

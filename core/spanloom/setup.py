@@ -1,0 +1,241 @@
+"""`configure()`: one provider, one recorder, the destinations; and the handle to them."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+
+from .destinations.delivery import Delivery
+from .destinations.destination import Destination
+from .destinations.langfuse import Langfuse, keys_in_environment
+from .destinations.local import Local
+from .destinations.otlp import Otlp, endpoint_in_environment
+from .errors import ConfigurationError
+from .guard import GUARD, log, warn_once
+from .recorder import MAX_OPEN_STEPS, MAX_STEP_SECONDS, Recorder
+from .weave import SCOPE, Weave, find_weave
+
+_lock = threading.RLock()
+_current: Loom | None = None
+
+
+class Loom:
+    """The handle that `configure()` returns; also a context manager that shuts down at the end of its block."""
+
+    def __init__(
+        self,
+        provider: TracerProvider,
+        weave: Weave,
+        recorder: Recorder,
+        destinations: Sequence[tuple[Destination, Delivery]],
+    ) -> None:
+        self._provider, self._weave, self._destinations = provider, weave, tuple(destinations)
+        self.recorder = recorder
+        self._down = False
+
+    @property
+    def tracer_provider(self) -> TracerProvider:
+        """The OpenTelemetry SDK provider that the spans are made by."""
+        return self._provider
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Send what has ended so far. True where every destination took all of it within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        self.recorder.evict()
+        done = [delivery.flush(max(0.0, deadline - time.monotonic())) for _, delivery in self._destinations]
+        return all(done)
+
+    def shutdown(self, timeout: float = 5.0) -> bool:
+        """End open steps as `incomplete`, send what is queued, and stop; at most about `timeout` seconds.
+
+        True where everything was delivered. A second call does nothing.
+        """
+        with _lock:
+            if self._down:
+                return True
+            self._down = True
+        self.recorder.end_all()
+        if self._weave.sinks == self._sinks():
+            self._weave.sinks = ()
+        deadline = time.monotonic() + timeout
+        done = []
+        for destination, delivery in self._destinations:
+            done.append(delivery.stop(max(0.0, deadline - time.monotonic())))
+            with GUARD.watching(f"spanloom.destinations.{destination.name}.close"):
+                destination.close()
+        return all(done)
+
+    def stats(self) -> dict[str, Any]:
+        """Counts since the start.
+
+        `{"steps": {opened, open, evicted, repeated}, "destinations": {name: {offered, queued, exported, dropped,
+        failed}}, "swallowed": {where: times}}`. For each destination, offered = exported + dropped + failed + queued.
+        """
+        return {
+            "steps": {
+                "opened": self.recorder.opened,
+                "open": len(self.recorder),
+                "evicted": self.recorder.evicted,
+                "repeated": self.recorder.repeated,
+            },
+            "destinations": {
+                delivery.name: {
+                    "offered": delivery.counts.offered,
+                    "queued": delivery.queued,
+                    "exported": delivery.counts.exported,
+                    "dropped": delivery.counts.dropped,
+                    "failed": delivery.counts.failed,
+                }
+                for _, delivery in self._destinations
+            },
+            "swallowed": dict(GUARD.swallowed),
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    def _sinks(self) -> tuple[Delivery, ...]:
+        return tuple(delivery for _, delivery in self._destinations)
+
+
+def configure(
+    *destinations: Destination,
+    service_name: str | None = None,
+    tracer_provider: TracerProvider | None = None,
+    max_open_steps: int = MAX_OPEN_STEPS,
+    max_step_seconds: float = MAX_STEP_SECONDS,
+) -> Loom:
+    """Send the traces of this process to `destinations`.
+
+    Without destinations the environment names them: OTLP where an `OTEL_EXPORTER_OTLP_*ENDPOINT` is set, Langfuse
+    where its keys are, both where both are, and else the file `spanloom.db` (`Local()`).
+
+    It joins the SDK `TracerProvider` that the application has set (or that `tracer_provider` names); where there is
+    none it makes one and sets it. `service_name` becomes the resource's `service.name`. A step that stays open for
+    more than `max_step_seconds`, or beyond `max_open_steps`, is ended as `incomplete`. A second call warns, shuts the
+    first configuration down and takes its place. Raises `ConfigurationError` for settings that cannot work.
+    """
+    global _current
+    for destination in destinations:
+        if not (hasattr(destination, "open") and hasattr(destination, "close")):
+            raise ConfigurationError(
+                f"configure() got {destination!r}, which is no destination: pass Otlp(…), Langfuse(…) or Local(…)."
+            )
+    chosen = list(destinations) or _from_environment()
+    _check_names(chosen)
+    with _lock:
+        if _current is not None and not _current._down:
+            warnings.warn(
+                "spanloom.configure() was called again: the first configuration is shut down and replaced.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            _current.shutdown()
+        provider = _provider(tracer_provider, service_name)
+        weave = find_weave(provider)
+        if weave is None:
+            weave = Weave()
+            provider.add_span_processor(weave)
+        recorder = Recorder(
+            provider.get_tracer(SCOPE, _version()),
+            weave,
+            max_open_steps=max_open_steps,
+            max_step_seconds=max_step_seconds,
+        )
+        resource = provider.resource
+        if service_name is not None:
+            resource = resource.merge(Resource({SERVICE_NAME: service_name}))
+        opened: list[tuple[Destination, Delivery]] = []
+        try:
+            for destination in chosen:
+                opened.append((destination, destination.open(resource, recorder.evict)))
+        except BaseException:
+            for destination, delivery in opened:
+                delivery.stop(0.0)
+                destination.close()
+            raise
+        _current = Loom(provider, weave, recorder, opened)
+        weave.sinks = _current._sinks()
+        return _current
+
+
+def current_loom() -> Loom | None:
+    """What the last `configure()` returned, while it is running. Warns once where nothing is configured."""
+    loom = _current
+    if loom is None:
+        warn_once("unconfigured", "spanloom.configure() has not been called: nothing is traced")
+    return loom
+
+
+def _from_environment() -> list[Destination]:
+    found: list[Destination] = []
+    if endpoint_in_environment():
+        found.append(Otlp())
+    if keys_in_environment():
+        found.append(Langfuse())
+    return found or [Local()]
+
+
+def _check_names(destinations: Sequence[Destination]) -> None:
+    seen: set[str] = set()
+    for destination in destinations:
+        if destination.name in seen:
+            raise ConfigurationError(
+                f"Two destinations are named {destination.name!r}: give one of them a name=… of its own."
+            )
+        seen.add(destination.name)
+
+
+def _provider(given: TracerProvider | None, service_name: str | None) -> TracerProvider:
+    provider: Any = given if given is not None else trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        return provider
+    if given is not None or not isinstance(provider, trace.ProxyTracerProvider):
+        raise ConfigurationError(
+            f"The tracer provider is a {type(provider).__name__}, which takes no span processors: pass "
+            "tracer_provider=opentelemetry.sdk.trace.TracerProvider()."
+        )
+    # Head samplers stay with the SDK's environment variables; shutting down is ours, bounded.
+    resource = Resource.create({SERVICE_NAME: service_name} if service_name else None)
+    made = TracerProvider(resource=resource, shutdown_on_exit=False)
+    trace.set_tracer_provider(made)
+    return made
+
+
+def _version() -> str:
+    from . import __version__  # noqa: PLC0415
+
+    return __version__
+
+
+@atexit.register
+def _at_exit() -> None:
+    if _current is not None and not _current._down and os.getpid() == _pid:
+        _current.shutdown()
+
+
+_pid = os.getpid()
+if hasattr(os, "register_at_fork"):
+
+    def _in_child() -> None:
+        global _pid, _lock
+        _pid, _lock = os.getpid(), threading.RLock()
+
+    os.register_at_fork(after_in_child=_in_child)
+
+__all__ = ["Loom", "configure", "current_loom", "log"]

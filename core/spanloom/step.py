@@ -1,0 +1,251 @@
+"""The neutral record: what happened in one step of a run, in no framework's and no backend's words.
+
+Adapters fill it, dialects render it. `Step` holds structure; `Content` holds what a policy must see first. Whatever is
+costly to read (messages, documents, arbitrary inputs) is held as a `Deferred` and read on the worker.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from .identity import NOBODY, Identity
+from .usage import Usage
+
+
+class Kind(enum.StrEnum):
+    """What a step does; the value of `spanloom.step.kind`."""
+
+    CHAIN = "chain"
+    AGENT = "agent"
+    WORKFLOW = "workflow"
+    LLM = "llm"
+    RETRIEVER = "retriever"
+    TOOL = "tool"
+    EMBEDDING = "embedding"
+    RERANKER = "reranker"
+    PROMPT = "prompt"
+    PARSER = "parser"
+    OTHER = "other"
+
+
+class Outcome(enum.StrEnum):
+    """How a step ended; the value of `spanloom.step.outcome`. Only `ERROR` sets the span's status to ERROR."""
+
+    OK = "ok"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+    INTERRUPTED = "interrupted"
+    HANDOFF = "handoff"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text."""
+
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What a model says of its own thinking."""
+
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model asks for a tool. `arguments` is an object, or text where the model's JSON did not parse."""
+
+    name: str
+    arguments: Any = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallResponse:
+    """A tool's answer, on its way back to the model."""
+
+    response: Any
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An image, sound, video or file. Bytes are never kept: only their size, or the address they stand at."""
+
+    modality: str
+    mime_type: str | None = None
+    uri: str | None = None
+    file_id: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherPart:
+    """A part that no class above fits: the provider's own type name and its payload."""
+
+    type: str
+    value: Any = None
+
+
+Part: TypeAlias = Text | Reasoning | ToolCall | ToolCallResponse | Media | OtherPart
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation. `role` is system, user, assistant or tool, or a provider's own."""
+
+    role: str
+    parts: tuple[Part, ...] = ()
+    name: str | None = None
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A retrieved document or node. `score` is the retriever's own measure: its range differs by retriever."""
+
+    content: str | None = None
+    id: str | None = None
+    score: float | None = None
+    metadata: Mapping[Any, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDefinition:
+    """A tool that a model was offered; `parameters` is a JSON schema."""
+
+    name: str
+    description: str | None = None
+    parameters: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A value that costs something to read: `build(*args)`, called once, on the worker."""
+
+    build: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+
+    def resolve(self) -> Any:
+        return self.build(*self.args)
+
+
+Lazy: TypeAlias = Any
+"""A value, or a `Deferred` of one."""
+
+
+@dataclass(slots=True)
+class Content:
+    """What a step said and read. It travels beside the span, and reaches a destination only through its policy.
+
+    Every field may be a `Deferred`. `input` and `output` serve the kinds that have no field of their own (chains,
+    agents, workflows, prompts, parsers); they hold any Python value.
+    """
+
+    input: Lazy = None
+    output: Lazy = None
+    input_messages: Lazy = ()
+    output_messages: Lazy = ()
+    tool_definitions: Lazy = ()
+    arguments: Lazy = None
+    result: Lazy = None
+    query: Lazy = None
+    documents: Lazy = ()
+    prompt_variables: Lazy = None
+    error_message: Lazy = None
+    error_stack: Lazy = None
+
+
+@dataclass(slots=True)
+class Event:
+    """Something that happened inside a step at `time_ns` (since the epoch). `data` has neutral keys, no content."""
+
+    name: str
+    time_ns: int
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A span's place in its trace, as far up as this process knows.
+
+    `scope` is the instrumentation scope of a span that another library opened; None marks a step. `remote` marks a
+    span of another process, which ends the chain.
+    """
+
+    span_id: int
+    scope: str | None = None
+    parent: Lineage | None = None
+    remote: bool = False
+
+
+FIRST_TOKEN = "first_token_received"
+TOOL_CALL_DISPATCHED = "tool_call_dispatched"
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One step of a run. Adapters fill the fields, the recorder those under "the recorder's own".
+
+    Times are nanoseconds since the epoch. `parameters` holds sampling parameters under the GenAI conventions' last
+    words (`temperature`, `top_p`, `top_k`, `max_tokens`, `stop_sequences`, `seed`, `frequency_penalty`,
+    `presence_penalty`).
+    """
+
+    run_id: Hashable
+    kind: Kind
+    name: str
+    start_ns: int = 0
+    end_ns: int = 0
+
+    # models
+    provider: str | None = None
+    request_model: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+    usage: Usage | None = None
+    completion: bool = False  # a string model: text in, text out
+    streaming: bool = False
+    cache_hit: bool = False
+    first_token_ns: int | None = None
+    server_address: str | None = None
+    server_port: int | None = None
+
+    # tools, agents, workflows, retrievers, embeddings
+    tool_name: str | None = None
+    tool_description: str | None = None
+    tool_call_id: str | None = None
+    agent_name: str | None = None
+    workflow_name: str | None = None
+    data_source_id: str | None = None
+    document_count: int | None = None
+    top_k: int | None = None
+    embedding_count: int | None = None
+    embedding_dimension: int | None = None
+    graph: Mapping[str, Any] = field(default_factory=dict)  # LangGraph: node, step, triggers, path, checkpoint_ns
+
+    outcome: Outcome | None = None
+    error_type: str | None = None
+    events: list[Event] = field(default_factory=list)
+    content: Content = field(default_factory=Content)
+    identity: Identity = NOBODY
+    links: Sequence[Any] = ()  # opentelemetry.trace.Link
+
+    # the recorder's own
+    span: Any = None  # opentelemetry.trace.Span
+    trace_id: int = 0
+    span_id: int = 0
+    lineage: Lineage | None = None
+    root_name: str = ""
+    parent_run_id: Hashable = None
+    entry: Any = None  # what `current` attached for it, and what was current before
+    children: set[Hashable] = field(default_factory=set)
+    closed: bool = False
