@@ -1,0 +1,145 @@
+"""What model providers return, whatever framework carries it: usage in each one's words, and the providers' names.
+
+Sources: the response objects of OpenAI (chat completions and responses), Anthropic (messages), Bedrock (converse),
+Gemini and Vertex (generateContent), Mistral, Cohere (v2 chat) and Ollama, as of November 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .usage import Usage
+
+_NAMES = {
+    "azure": "azure.ai.openai",
+    "azure_openai": "azure.ai.openai",
+    "azureopenai": "azure.ai.openai",
+    "azure_ai": "azure.ai.inference",
+    "amazon_bedrock": "aws.bedrock",
+    "bedrock": "aws.bedrock",
+    "bedrock_converse": "aws.bedrock",
+    "google_genai": "gcp.gemini",
+    "gemini": "gcp.gemini",
+    "google_vertexai": "gcp.vertex_ai",
+    "vertexai": "gcp.vertex_ai",
+    "vertex": "gcp.vertex_ai",
+    "ibm": "ibm.watsonx.ai",
+    "watsonx": "ibm.watsonx.ai",
+    "mistral": "mistral_ai",
+    "mistralai": "mistral_ai",
+    "xai": "x_ai",
+    "moonshot": "moonshot_ai",
+}
+
+
+def provider_name(name: str | None) -> str | None:
+    """A framework's name for a provider as `gen_ai.provider.name` has it; unknown ones in lower case."""
+    if not name:
+        return None
+    lower = name.lower()
+    return _NAMES.get(lower.replace("-", "_"), lower)
+
+
+def usage_of(raw: Any) -> Usage | None:
+    """The token usage in a provider's usage object (a mapping, or an object with the same attributes).
+
+    None where no count is found. Anthropic and Bedrock count cached tokens beside `input_tokens`: they are added, so
+    that the total contains its subsets, as everywhere in Spanloom.
+    """
+    if raw is None:
+        return None
+    usage = _first_known(_gemini(raw), _bedrock(raw), _anthropic(raw), _openai(raw), _cohere(raw), _ollama(raw))
+    return usage or None
+
+
+def field(source: Any, *names: str) -> Any:
+    """The first of `names` that `source` (a mapping or an object) has a value for; None without one."""
+    for name in names:
+        value = source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+        if value is not None:
+            return value
+    return None
+
+
+def count(source: Any, *names: str) -> int | None:
+    """Like `field`, for a count of tokens; None where it is no number."""
+    value = None if source is None else field(source, *names)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value < 0:  # noqa: PLR0124
+        return None
+    return int(value)
+
+
+def _first_known(*candidates: Usage) -> Usage | None:
+    return next((usage for usage in candidates if usage), None)
+
+
+def _openai(raw: Any) -> Usage:
+    """OpenAI's chat completions and responses, and the many that copy them (Mistral, Groq, DeepSeek, vLLM)."""
+    given = field(raw, "prompt_tokens_details", "input_tokens_details", "input_token_details")
+    made = field(raw, "completion_tokens_details", "output_tokens_details", "output_token_details")
+    return Usage(
+        input_tokens=count(raw, "prompt_tokens", "input_tokens"),
+        output_tokens=count(raw, "completion_tokens", "output_tokens"),
+        cache_read_tokens=_either(count(given, "cached_tokens", "cache_read"), count(raw, "prompt_cache_hit_tokens")),
+        cache_write_tokens=count(given, "cache_write_tokens", "cache_creation"),
+        reasoning_tokens=count(made, "reasoning_tokens", "reasoning"),
+        audio_input_tokens=count(given, "audio_tokens", "audio"),
+        audio_output_tokens=count(made, "audio_tokens", "audio"),
+    )
+
+
+def _anthropic(raw: Any) -> Usage:
+    read, write = count(raw, "cache_read_input_tokens"), count(raw, "cache_creation_input_tokens")
+    fresh = count(raw, "input_tokens", "prompt_tokens")
+    if (read is None and write is None) or fresh is None:
+        return Usage()
+    return Usage(
+        input_tokens=fresh + (read or 0) + (write or 0),
+        output_tokens=count(raw, "output_tokens", "completion_tokens"),
+        cache_read_tokens=read,
+        cache_write_tokens=write,
+    )
+
+
+def _bedrock(raw: Any) -> Usage:
+    fresh = count(raw, "inputTokens")
+    if fresh is None:
+        return Usage()
+    read = count(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
+    write = count(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    return Usage(
+        input_tokens=fresh + (read or 0) + (write or 0),
+        output_tokens=count(raw, "outputTokens"),
+        cache_read_tokens=read,
+        cache_write_tokens=write,
+    )
+
+
+def _gemini(raw: Any) -> Usage:
+    """`candidates_token_count` leaves thoughts out, and `tool_use_prompt_token_count` is not in the prompt's count."""
+    prompt = count(raw, "prompt_token_count", "promptTokenCount")
+    if prompt is None:
+        return Usage()
+    said = count(raw, "candidates_token_count", "candidatesTokenCount")
+    thought = count(raw, "thoughts_token_count", "thoughtsTokenCount")
+    tools = count(raw, "tool_use_prompt_token_count", "toolUsePromptTokenCount")
+    return Usage(
+        input_tokens=prompt + (tools or 0),
+        output_tokens=None if said is None and thought is None else (said or 0) + (thought or 0),
+        cache_read_tokens=count(raw, "cached_content_token_count", "cachedContentTokenCount"),
+        reasoning_tokens=thought,
+    )
+
+
+def _cohere(raw: Any) -> Usage:
+    tokens = field(raw, "tokens", "billed_units")
+    return Usage(input_tokens=count(tokens, "input_tokens"), output_tokens=count(tokens, "output_tokens"))
+
+
+def _ollama(raw: Any) -> Usage:
+    return Usage(input_tokens=count(raw, "prompt_eval_count"), output_tokens=count(raw, "eval_count"))
+
+
+def _either(first: int | None, second: int | None) -> int | None:
+    return second if first is None else first
