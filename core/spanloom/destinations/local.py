@@ -1,24 +1,134 @@
-"""A SQLite file: the embedded default."""
+"""A SQLite file: the embedded default, which `spanloom traces` and `spanloom show` read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
 from ..content import ContentPolicy
-from .delivery import Delivery
+from ..content.plain import clean
+from ..content.visible import Visible
+from ..dialects import neutral
+from ..errors import ConfigurationError
+from ..guard import GUARD, warn_once
+from ..store import Row, Store, StoreError
+from ..weave import Ended
+from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
+from .destination import visible
+
+MAX_TRACES = 5_000
+MAX_MEGABYTES = 512
 
 
 class Local:
+    """Keep traces in a SQLite file, steps and the spans of other libraries alike.
+
+    `path` is the file; it is made where there is none, readable by its owner alone, since it holds prompts and answers
+    unless `content` says otherwise. Several processes may write the same file.
+
+    The file stays bounded: beyond `max_traces` traces, or `max_megabytes` of data, the traces that ended longest ago
+    are deleted as new ones come in.
+    """
+
     def __init__(
-        self, path: str | Path = "spanloom.db", *, content: ContentPolicy | None = None, name: str = "local"
+        self,
+        path: str | Path = "spanloom.db",
+        *,
+        content: ContentPolicy | None = None,
+        max_traces: int = MAX_TRACES,
+        max_megabytes: float = MAX_MEGABYTES,
+        queue_spans: int = QUEUE_SPANS,
+        batch_spans: int = BATCH_SPANS,
+        name: str = "local",
     ) -> None:
-        self.name, self.path, self.content = name, Path(path), content or ContentPolicy.full()
+        self.name, self.content = name, content or ContentPolicy.full()
+        self.path = Path(path).expanduser().absolute()  # the application may change its working directory
+        self.max_traces, self.max_megabytes = max_traces, max_megabytes
+        self.queue_spans, self.batch_spans = queue_spans, batch_spans
+        self._store: Store | None = None
+        self._service: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Local({str(self.path)!r})"
 
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
-        return Delivery(self.name, len, tick=tick)
+        for setting, value in (("max_traces", self.max_traces), ("max_megabytes", self.max_megabytes)):
+            if value <= 0:
+                raise ConfigurationError(f"Local({setting}={value!r}) keeps nothing: write a number above 0.")
+        try:
+            self._store = Store(self.path, max_traces=self.max_traces, max_bytes=int(self.max_megabytes * 1_000_000))
+        except StoreError as error:
+            raise ConfigurationError(f"Local(path=…): {error}") from error
+        self._service = str(resource.attributes.get(SERVICE_NAME, "")) or None
+        return Delivery(self.name, self._export, queue_spans=self.queue_spans, batch_spans=self.batch_spans, tick=tick)
 
     def close(self) -> None:
-        pass
+        pass  # the file is open only while it is written
+
+    # ---------------------------------------------------------------- the worker's side
+    def _export(self, batch: list[Ended]) -> int:
+        assert self._store is not None
+        rows: list[Row] = []
+        for ended in batch:
+            with GUARD.watching("spanloom.destinations.local.row"):
+                rows.append(self._row(ended))
+        try:
+            self._store.write(rows)
+        except StoreError as error:  # a full disk, a file taken away: the delivery counts what was lost
+            warn_once(f"local:{self.path}", "spanloom: %s Its spans are lost, and counted as failed.", error)
+            return 0
+        return len(rows)
+
+    def _row(self, ended: Ended) -> Row:
+        span = ended.span
+        assert span.context is not None
+        record = self._record(ended)
+        usage, error, who = record.get("usage", {}), record.get("error", {}), record.get("identity", {})
+        start = span.start_time or 0
+        return Row(
+            trace_id=format_trace_id(span.context.trace_id),
+            span_id=format_span_id(span.context.span_id),
+            parent_id=format_span_id(span.parent.span_id) if span.parent is not None else None,
+            name=record["name"],
+            kind=record["kind"],
+            outcome=record.get("outcome"),
+            start_ns=start,
+            end_ns=span.end_time or start,
+            input_tokens=usage.get("input_tokens"),
+            output_tokens=usage.get("output_tokens"),
+            error_type=error.get("type"),
+            error_message=error.get("message"),
+            service=self._service,
+            user_id=_text(who.get("user")),
+            session_id=_text(who.get("session")),
+            record=record,
+        )
+
+    def _record(self, ended: Ended) -> neutral.Record:
+        span, step = ended.span, ended.step
+        seen = visible(ended, self.content)
+        if step is None:
+            failed = span.status.status_code is StatusCode.ERROR
+            return neutral.render_other(
+                span.name,
+                span.instrumentation_scope.name if span.instrumentation_scope is not None else "",
+                seen,
+                role=span.kind.name.lower(),
+                attributes=span.attributes or {},
+                events=[(e.name, e.timestamp, e.attributes or {}) for e in span.events],
+                error=(span.status.description or "") if failed else None,
+            )
+        with GUARD.watching("spanloom.destinations.render"):
+            return neutral.render(step, seen, span.attributes)
+        return neutral.render(step, Visible(identity=seen.identity))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else clean(str(value))
+
+
+__all__ = ["Local"]

@@ -1,0 +1,144 @@
+"""Spanloom's own words, in JSON: the dialect of the local file, for reading by people and by other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..content.plain import plain
+from ..content.visible import Visible
+from ..step import Kind, Outcome, Step
+from . import genai
+from . import messages as shape
+
+Record = dict[str, Any]
+"""JSON values under neutral names; what is not known is left out."""
+
+SPAN = "span"
+"""The kind of a span that another library opened."""
+
+
+def render(step: Step, visible: Visible, attributes: Mapping[str, Any] | None = None) -> Record:
+    """The step and its visible content. `attributes` are those of the live span: the application's own are kept.
+
+    Times are nanoseconds since the epoch, token counts inclusive: `usage.input_tokens` contains the cached ones.
+    """
+    counted = step.usage is not None and step.kind in (Kind.LLM, Kind.EMBEDDING)
+    record = plain({
+        "kind": step.kind.value,
+        "name": step.name,
+        "outcome": step.outcome.value if step.outcome else None,
+        "provider": step.provider,
+        "request_model": step.request_model,
+        "response_model": step.response_model,
+        "response_id": step.response_id,
+        "parameters": step.parameters,
+        "finish_reasons": list(step.finish_reasons),
+        "usage": step.usage.inclusive() if counted and step.usage else None,
+        "streaming": step.streaming or None,
+        "cache_hit": step.cache_hit or None,
+        "first_token_ns": step.first_token_ns,
+        "server_address": step.server_address,
+        "server_port": step.server_port if step.server_address else None,
+        "tool": _some({"name": step.tool_name, "call_id": step.tool_call_id}),
+        "agent": step.agent_name,
+        "workflow": step.workflow_name,
+        "data_source": step.data_source_id,
+        "top_k": step.top_k,
+        "document_count": step.document_count,
+        "embedding_count": step.embedding_count,
+        "embedding_dimension": step.embedding_dimension,
+        "graph": dict(step.graph),
+        "events": [{"name": e.name, "time_ns": e.time_ns, **_some({"data": e.data})} for e in step.events],
+        "attributes": _own(step, attributes or {}),
+    })  # fmt: skip
+    record["error"] = _error(step, visible)
+    record["identity"] = identity(visible)
+    record["content"] = content(visible)
+    return _some(record)
+
+
+def render_other(
+    name: str,
+    scope: str,
+    visible: Visible,
+    *,
+    role: str,
+    attributes: Mapping[str, Any],
+    events: Iterable[tuple[str, int, Mapping[str, Any]]] = (),
+    error: str | None = None,
+) -> Record:
+    """A span of another library, as it is. `role` is its OpenTelemetry span kind; `error` is None where it went well.
+
+    An exception's type, message and stack are the attributes of its event, as the library wrote them.
+    """
+    record = plain({
+        "kind": SPAN,
+        "name": name,
+        "outcome": Outcome.OK.value if error is None else Outcome.ERROR.value,
+        "scope": scope,
+        "role": role,
+        "events": [{"name": n, "time_ns": t, **_some({"data": dict(data)})} for n, t, data in events],
+        "attributes": dict(attributes),
+    })  # fmt: skip
+    if error is not None:
+        kinds = [e.get("data", {}).get("exception.type") for e in record["events"] if e["name"] == "exception"]
+        kind = attributes.get("error.type") or next((k for k in kinds if k), None)
+        record["error"] = plain(_some({"type": kind, "message": error}))
+    record["identity"] = identity(visible)
+    return _some(record)
+
+
+def identity(visible: Visible) -> Record:
+    """Who the span belongs to."""
+    who = visible.identity
+    return _some({
+        "user": who.user_id,
+        "session": who.session_id,
+        "tenant": who.tenant,
+        "tags": plain(list(who.tags)),
+        "prompt": _some({"name": who.prompt.name, "version": who.prompt.version}) if who.prompt else None,
+        "metadata": dict(visible.metadata),
+    })  # fmt: skip
+
+
+def content(visible: Visible) -> Record:
+    """What the policy let through; messages and documents in the shape of the GenAI conventions."""
+    return _some({
+        "input": visible.input,
+        "output": visible.output,
+        "input_messages": shape.messages(visible.input_messages),
+        "output_messages": shape.messages(visible.output_messages),
+        "tool_definitions": shape.tool_definitions(visible.tool_definitions),
+        "tool_description": visible.tool_description,
+        "arguments": visible.arguments,
+        "result": visible.result,
+        "query": visible.query,
+        "documents": shape.documents(visible.documents),
+        "prompt_variables": visible.prompt_variables,
+        "prompt_hash": visible.prompt_hash,
+        "completion_hash": visible.completion_hash,
+        "truncated": visible.truncated or None,
+    })  # fmt: skip
+
+
+def _error(step: Step, visible: Visible) -> Record | None:
+    if step.outcome is not Outcome.ERROR and step.error_type is None:
+        return None
+    return _some({
+        "type": plain(step.error_type),
+        "message": visible.error_message,
+        "stack": visible.error_stack,
+    })  # fmt: skip
+
+
+def _own(step: Step, attributes: Mapping[str, Any]) -> Record:
+    """What the application set on the span: everything that the recorder did not."""
+    if not attributes:
+        return {}
+    ours = genai.structure(step)
+    return {k: v for k, v in attributes.items() if k not in ours}
+
+
+def _some(record: Record) -> Record:
+    return {k: v for k, v in record.items() if v is not None and v not in ("", [], {})}
