@@ -35,8 +35,8 @@ class _Leaf:
 
     @property
     def live(self) -> bool:
-        # From its first token on, a model's body alternates with the consumer of its stream.
-        return not self.step.closed and self.step.first_token_ns is None
+        # From its first chunk on, a model's body alternates with the consumer of its stream.
+        return not self.step.closed and not self.step.streaming
 
 
 class StepContext(Context):

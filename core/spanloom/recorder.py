@@ -75,6 +75,16 @@ class Recorder:
         place = self._ended.get(run_id)  # a task that outlives the step which began it
         return place.span if place is not None else None
 
+    def is_below(self, run_id: Hashable, ancestor: Hashable) -> bool:
+        """Whether the open step of `run_id` lies below the one of `ancestor`, at any depth."""
+        step = self.get(run_id)
+        ancestor = self._unfold(ancestor)
+        while step is not None and step.parent_run_id is not None:
+            if step.parent_run_id == ancestor:
+                return True
+            step = self._open.get(step.parent_run_id)
+        return False
+
     def __len__(self) -> int:
         return len(self._open)
 
@@ -133,9 +143,14 @@ class Recorder:
         outcome: Outcome = Outcome.OK,
         *,
         error: BaseException | None = None,
+        orphans: Outcome | None = None,
         end_ns: int | None = None,
     ) -> Step | None:
-        """End the step of `run_id`; None where it is not open. Its open descendants end with it if it was cancelled."""
+        """End the step of `run_id`; None where it is not open.
+
+        `orphans` is the outcome of descendants that are still open, where the framework will send no end for them;
+        those of a cancelled step are cancelled with it.
+        """
         with self._lock:
             step = self._open.pop(run_id, None)
             if step is None:
@@ -143,9 +158,10 @@ class Recorder:
             step.outcome, step.end_ns = outcome, end_ns or time.time_ns()
             if error is not None:
                 note_error(step, error)
-            if outcome is Outcome.CANCELLED:
+            orphans = orphans or (Outcome.CANCELLED if outcome is Outcome.CANCELLED else None)
+            if orphans is not None:
                 for child in tuple(step.children):
-                    self.close(child, Outcome.CANCELLED, end_ns=step.end_ns)
+                    self.close(child, orphans, orphans=orphans, end_ns=step.end_ns)
             if step.parent_run_id is not None and (above := self._open.get(step.parent_run_id)) is not None:
                 above.children.discard(run_id)
             self._ended[run_id] = _Place(
@@ -173,11 +189,11 @@ class Recorder:
         return count
 
     def end_all(self) -> None:
-        """End every open step as `incomplete` and take no more. Children first, so that parents outlast them."""
+        """End every open step and take no more. Children first, so that parents outlast them."""
         with self._lock:
             self.active = False
-            for run_id in reversed(tuple(self._open)):
-                self.close(run_id, Outcome.INCOMPLETE)
+            for step in reversed(tuple(self._open.values())):
+                self._give_up(step)
 
     def _make_room(self) -> None:
         self.evict()
@@ -186,7 +202,15 @@ class Recorder:
 
     def _evict(self, step: Step) -> None:
         self.evicted += 1
-        self.close(step.run_id, Outcome.INCOMPLETE)
+        self._give_up(step)
+
+    def _give_up(self, step: Step) -> None:
+        """End a step that nobody else ended: as `incomplete`, or, where it waits for a stream that was begun and never
+        finished, as `abandoned`, with the steps around it."""
+        left = step.streaming or step.awaits_stream
+        if left and (above := self._open.get(step.parent_run_id)) is not None:
+            above.awaits_stream = True
+        self.close(step.run_id, Outcome.ABANDONED if left else Outcome.INCOMPLETE)
 
     # ---------------------------------------------------------------- parents
     def _unfold(self, run_id: Hashable) -> Hashable:

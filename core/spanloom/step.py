@@ -248,4 +248,5 @@ class Step:
     parent_run_id: Hashable = None
     entry: Any = None  # what `current` attached for it, and what was current before
     children: set[Hashable] = field(default_factory=set)
+    awaits_stream: bool = False  # a step below it was left with its stream unread
     closed: bool = False

@@ -1,0 +1,52 @@
+"""One handler for every run of the process, with nothing passed."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tracers.context import register_configure_hook
+from spanloom.setup import Loom
+
+from .handler import SpanloomCallbackHandler
+
+
+class _Everywhere(SpanloomCallbackHandler):
+    """The handler of `instrument()`. LangChain cannot forget a hook, so it is told whom to follow, or nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on = False
+
+    def follow(self, loom: Loom | None, *, on: bool) -> None:
+        self._loom, self.on = loom, on
+
+    @property
+    def ignore_llm(self) -> bool:
+        return not self.on
+
+    ignore_chain = ignore_agent = ignore_retriever = ignore_chat_model = ignore_retry = ignore_custom_event = ignore_llm
+
+
+_handler = _Everywhere()
+_variable: ContextVar[BaseCallbackHandler | None] = ContextVar("spanloom_langchain", default=_handler)
+_registered = False
+
+
+def instrument(loom: Loom | None = None) -> SpanloomCallbackHandler:
+    """Trace every LangChain and LangGraph run of this process, in every thread; and return the handler that does.
+
+    Calling it twice, or passing a handler to a run as well, traces each step once. Without `loom` it follows the last
+    `configure()`.
+    """
+    global _registered
+    if not _registered:
+        register_configure_hook(_variable, inheritable=True)
+        _registered = True
+    _handler.follow(loom, on=True)
+    return _handler
+
+
+def uninstrument() -> None:
+    """Trace only runs that a handler is passed to. Runs that are under way are traced to their end."""
+    _handler.follow(_handler._loom, on=False)
