@@ -1,0 +1,79 @@
+"""The command line: `spanloom traces` lists the traces of a local file, `spanloom show` prints one as a tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from .. import __version__
+from ..store import Reading, StoreError
+from .listing import print_listing
+from .trace import summarise
+from .tree import print_trace
+
+_path = click.option(
+    "--path",
+    type=click.Path(path_type=Path),
+    default=Path("spanloom.db"),
+    show_default=True,
+    help="The file that Local(path=…) writes.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="spanloom")
+def main() -> None:
+    """Look at the traces that Spanloom keeps in a local file."""
+
+
+@main.command()
+@_path
+@click.option("--limit", "-n", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@click.option("--errors", is_flag=True, help="Only traces with an error.")
+@click.option("--user", help="Only traces of this user.")
+@click.option("--session", help="Only traces of this session.")
+def traces(path: Path, limit: int, errors: bool, user: str | None, session: str | None) -> None:
+    """List the newest traces, newest first."""
+    console = Console(highlight=False)
+    with _reading(path) as reading:
+        found = [summarise(rows) for rows in reading.traces(limit, errors=errors, user=user, session=session) if rows]
+    if found:
+        print_listing(found, console)
+    elif errors or user is not None or session is not None:
+        console.print(f"No trace in {path} matches.", soft_wrap=True)
+    else:
+        console.print(f"{path} holds no traces yet: they arrive when their spans end.", soft_wrap=True)
+
+
+@main.command()
+@click.argument("trace", default="")
+@_path
+@click.option("--content", is_flag=True, help="Show prompts, answers, documents and tool calls too.")
+def show(trace: str, path: Path, content: bool) -> None:
+    """Print one trace as a tree: the newest, or the one whose id begins with TRACE."""
+    with _reading(path) as reading:
+        found = reading.find(trace, limit=1 if not trace else 6)
+        if not found:
+            raise click.ClickException(
+                f"No trace in {path} begins with {trace!r}: `spanloom traces` lists them."
+                if trace
+                else f"{path} holds no traces yet: they arrive when their spans end."
+            )
+        if len(found) > 1:
+            raise click.ClickException(f"Several traces begin with {trace!r}: {', '.join(i[:12] for i in found)}.")
+        print_trace(reading.spans(found[0]), Console(highlight=False), content=content)
+
+
+def _reading(path: Path) -> Reading:
+    try:
+        return Reading(path)
+    except StoreError as error:
+        hint = ""
+        if not path.exists():
+            hint = (
+                " An application that calls spanloom.configure() and names no destination writes spanloom.db where it "
+                "runs; --path names another file."
+            )
+        raise click.ClickException(f"{error}{hint}") from error

@@ -1,0 +1,198 @@
+"""`spanloom show`: a trace as a tree, with a bar for where in the trace each span ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from ..dialects.neutral import SPAN
+from ..store import Row
+from . import words
+from .content import blocks
+from .listing import outcome
+from .trace import Node, Summary, arrange, summarise
+
+_STYLES = {
+    "agent": "green",
+    "workflow": "green",
+    "chain": "cyan",
+    "llm": "magenta",
+    "embedding": "magenta",
+    "retriever": "blue",
+    "reranker": "blue",
+    "tool": "yellow",
+}
+_DURATION = 9  # columns
+_GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """What trees and bars are drawn with."""
+
+    branch: str = "├ "
+    last: str = "└ "
+    through: str = "│ "
+    full: str = "━"
+    left: str = "╸"
+    right: str = "╺"
+    arrow: str = "→"
+    dot: str = " · "
+    cross: str = "✗"
+    ellipsis: str = "…"
+
+
+_ASCII = Glyphs("|-", "`-", "| ", "=", "-", "-", "->", ", ", "x", "~")
+
+
+def print_trace(rows: Sequence[Row], console: Console, *, content: bool = False) -> None:
+    """The trace whose spans are `rows` (at least one, with their records); prompts and answers only with `content`."""
+    _Drawing(summarise(rows), console, content).draw(arrange(rows))
+
+
+class _Drawing:
+    def __init__(self, trace: Summary, console: Console, content: bool) -> None:
+        self.trace, self.console, self.content = trace, console, content
+        self.glyphs = Glyphs() if console.encoding.startswith("utf") else _ASCII
+        self.width = console.width
+        self.bar = max(10, min(40, (self.width - 20) // 3))
+        self.label = 0
+
+    def draw(self, tops: Sequence[Node]) -> None:
+        lines = [(node, *guides) for node, *guides in self._walk(tops)]
+        room = self.width - _DURATION - self.bar - 2 * _GAP
+        widest = max(
+            cell_len(head) + cell_len(_kind(node.row)) + 3 + cell_len(node.row.name) for node, head, _ in lines
+        )
+        self.label = min(room, widest)
+        self._print(*self._header(tops))
+        for node, head, below in lines:
+            self._print(self._line(node.row, head))
+            for detail in self._details(node.row):
+                self._wrapped(below, detail)
+            if self.content:
+                for name, text in blocks(node.row.record or {}):
+                    self._block(below, name, text)
+
+    def _walk(self, tops: Sequence[Node]) -> Iterator[tuple[Node, str, str]]:
+        """Each node with the guides before its line and before the lines below it. No recursion: traces get deep."""
+        g = self.glyphs
+        waiting = [(node, "", "") for node in reversed(tops)]
+        while waiting:
+            node, head, under = waiting.pop()
+            yield node, head, under + (g.through if node.children else "  ")
+            for i, child in enumerate(reversed(node.children)):
+                last = i == 0
+                waiting.append((child, under + (g.last if last else g.branch), under + ("  " if last else g.through)))
+
+    def _header(self, tops: Sequence[Node]) -> list[Text]:
+        trace, dot = self.trace, self.glyphs.dot
+        title = Text.assemble(("Trace ", "bold"), (trace.trace_id, "cyan"))
+        facts = [
+            words.started(trace.start_ns),
+            words.duration(trace.duration_ns),
+            words.count(trace.spans, "span"),
+        ]
+        if said := words.tokens(trace.input_tokens, trace.output_tokens, self.glyphs.arrow):
+            facts.append(f"{said} tokens")
+        who = (tops[0].row.record or {}).get("identity", {})
+        about = [trace.service] + [f"{k} {who[k]}" for k in ("user", "session", "tenant") if who.get(k)]
+        about += [f"#{tag}" for tag in who.get("tags", ())]
+        lines = [title, Text(dot.join(facts) + dot).append_text(outcome(trace))]
+        if any(about):
+            lines.append(Text(words.one_line(dot.join(a for a in about if a)), style="dim"))
+        if not trace.whole:
+            lines.append(Text("Its root is not in this file: it still runs, or runs in another process.", "yellow"))
+        return [*lines, Text()]
+
+    def _line(self, row: Row, head: str) -> Text:
+        other, failed = row.kind == SPAN, row.outcome == "error"
+        style = "dim" if other else _STYLES.get(row.kind, "")
+        label = Text(head, style="dim")
+        label.append(_kind(row), style=style)
+        label.append(" ")
+        if failed:
+            label.append(f"{self.glyphs.cross} ", style="bold red")
+        label.append(words.one_line(row.name), style="red" if failed else "dim" if other else "bold")
+        if label.cell_len > self.label:
+            label.truncate(self.label - cell_len(self.glyphs.ellipsis))
+            label.append(self.glyphs.ellipsis)
+        label.pad_right(self.label - label.cell_len)
+        label.append(f"{words.duration(row.duration_ns):>{_DURATION}}", style="dim" if other else "")
+        label.append(" " * _GAP)
+        label.append(self._bar(row), style=f"dim {style}" if other else style)
+        label.rstrip()
+        return label
+
+    def _bar(self, row: Row) -> str:
+        """Half a column is the least there is, so that nothing is invisible."""
+        halves, g = 2 * self.bar, self.glyphs
+        whole = max(1, self.trace.duration_ns)
+        start = min(halves - 1, (row.start_ns - self.trace.start_ns) * halves // whole)
+        end = max(start + 1, -((self.trace.start_ns - row.end_ns) * halves // whole))
+        cells = []
+        for left in range(0, halves, 2):
+            in_left, in_right = start <= left < end, start <= left + 1 < end
+            cells.append(g.full if in_left and in_right else g.left if in_left else g.right if in_right else " ")
+        return "".join(cells)
+
+    def _details(self, row: Row) -> Iterator[Text]:
+        record, dot = row.record or {}, self.glyphs.dot
+        if facts := self._facts(row, record):
+            yield Text(dot.join(facts), style="dim")
+        if row.outcome not in (None, "ok", "error"):
+            yield Text(row.outcome or "", style="yellow")
+        if row.outcome == "error" or row.error_type:
+            said = [words.safe(part.strip()) for part in (row.error_type, row.error_message) if part and part.strip()]
+            yield Text(": ".join(said) or "error", style="red")
+
+    def _facts(self, row: Row, record: dict[str, Any]) -> list[str]:
+        usage = record.get("usage", {})
+        facts = [record.get("response_model") or record.get("request_model")]
+        if said := words.tokens(row.input_tokens, row.output_tokens, self.glyphs.arrow):
+            parts = (("cached", "cache_read_tokens"), ("cache written", "cache_write_tokens"))
+            parts += (("reasoning", "reasoning_tokens"),)
+            within = ", ".join(f"{usage[key]:,} {word}" for word, key in parts if usage.get(key))
+            facts.append(f"{said} tokens" + (f" ({within})" if within else ""))
+        if (first := record.get("first_token_ns")) is not None:
+            facts.append(f"first token after {words.duration(max(0, first - row.start_ns))}")
+        facts += [f"finish: {reason}" for reason in record.get("finish_reasons", ()) if reason != "stop"]
+        if record.get("cache_hit"):
+            facts.append("from the cache")
+        for key, noun in (("document_count", "document"), ("embedding_count", "vector")):
+            if (number := record.get(key)) is not None:
+                facts.append(words.count(number, noun))
+        if number := record.get("embedding_dimension"):
+            facts.append(f"{number:,} dimensions")
+        return [words.one_line(str(fact)) for fact in facts if fact]
+
+    def _wrapped(self, prefix: str, text: Text) -> None:
+        for line in text.wrap(self.console, max(20, self.width - cell_len(prefix))):
+            line.rstrip()
+            self._print(Text(prefix, style="dim").append_text(line))
+
+    def _block(self, prefix: str, name: str, text: str) -> None:
+        column = 12
+        label = f"{name} " if len(name) >= column else f"{name:<{column}}"
+        lines = Text(words.safe(text)).wrap(self.console, max(20, self.width - cell_len(prefix) - column))
+        for i, line in enumerate(lines):
+            line.rstrip()
+            out = Text(prefix, style="dim").append(label if i == 0 else " " * column, style="dim italic")
+            self._print(out.append_text(line))
+
+    def _print(self, *lines: Text) -> None:
+        for line in lines:
+            self.console.print(line, no_wrap=True, overflow="ignore", crop=False, highlight=False)
+
+
+def _kind(row: Row) -> str:
+    """The step's kind; for a span of another library, the library."""
+    if row.kind != SPAN:
+        return row.kind
+    scope = str((row.record or {}).get("scope", ""))
+    return words.one_line(scope.rpartition(".")[2]) or SPAN
