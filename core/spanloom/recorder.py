@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -19,12 +20,13 @@ from opentelemetry.trace import NonRecordingSpan, Status, StatusCode
 from .content.plain import describe_error, stack_text
 from .dialects import genai
 from .identity import Identity, current_identity
-from .step import Deferred, Lineage, Outcome, Step
+from .step import Deferred, Kind, Lineage, Outcome, Step
 from .weave import Weave
 
 MAX_OPEN_STEPS = 20_000
 MAX_STEP_SECONDS = 3600.0
 _REMEMBERED = 10_000
+_LEAVES = frozenset({Kind.LLM, Kind.RETRIEVER, Kind.TOOL, Kind.EMBEDDING, Kind.RERANKER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Recorder:
         self._open: dict[Hashable, Step] = {}  # in the order they were opened: the oldest is first
         self._ended: OrderedDict[Hashable, _Place] = OrderedDict()
         self._folded: OrderedDict[Hashable, Hashable] = OrderedDict()
+        self._lost: deque[tuple[Hashable, int]] = deque()
         self.active = True
         self.opened = self.evicted = self.repeated = 0
 
@@ -89,15 +92,23 @@ class Recorder:
         return len(self._open)
 
     # ---------------------------------------------------------------- opening
-    def open(self, step: Step, parent: Hashable = None, context: otel_context.Context | None = None) -> Step | None:
+    def open(
+        self,
+        step: Step,
+        parent: Hashable = None,
+        context: otel_context.Context | None = None,
+        end_holder: object = None,
+    ) -> Step | None:
         """Open `step` under the run `parent`; without a known parent, under the current span.
 
         None where the recorder is shut down or the run is already known (a handler registered twice). `context` stands
-        in for the current OpenTelemetry context. Fills the step's ids, identity and start time.
+        in for the current OpenTelemetry context. `end_holder` is an object without which the framework cannot report
+        the step's end: when it is collected, the step ends. Fills the step's ids, identity and start time.
         """
         if not self.active:
             return None
         with self._lock:
+            self._reap()
             if self.knows(step.run_id):
                 self.repeated += 1
                 return None
@@ -124,6 +135,10 @@ class Recorder:
             step.trace_id, step.span_id = ids.trace_id, ids.span_id
             self._open[step.run_id] = step
             self.opened += 1
+            if end_holder is not None:
+                # Collection may strike anywhere, also inside this lock: note it now, act on it later.
+                gone, run_id = self._lost, step.run_id
+                step.end_holder = weakref.ref(end_holder, lambda _: gone.append((run_id, time.time_ns())))
             if step.parent_run_id is not None and (above := self._open.get(step.parent_run_id)) is not None:
                 above.children.add(step.run_id)
             self._weave.step_started(step)
@@ -155,7 +170,7 @@ class Recorder:
             step = self._open.pop(run_id, None)
             if step is None:
                 return None
-            step.outcome, step.end_ns = outcome, end_ns or time.time_ns()
+            step.outcome, step.end_ns, step.end_holder = outcome, end_ns or time.time_ns(), None
             if error is not None:
                 note_error(step, error)
             orphans = orphans or (Outcome.CANCELLED if outcome is Outcome.CANCELLED else None)
@@ -179,10 +194,11 @@ class Recorder:
         return step
 
     def evict(self, now_ns: int | None = None) -> int:
-        """End as `incomplete` the steps that have been open for too long; how many those were."""
+        """End the steps that nobody can end any more, and those that have been open for too long; how many of these."""
         limit = (now_ns or time.time_ns()) - self._max_age_ns
         count = 0
         with self._lock:
+            self._reap()
             while self._open and (oldest := next(iter(self._open.values()))).start_ns < limit:
                 self._evict(oldest)
                 count += 1
@@ -191,9 +207,28 @@ class Recorder:
     def end_all(self) -> None:
         """End every open step and take no more. Children first, so that parents outlast them."""
         with self._lock:
+            self._reap()
             self.active = False
             for step in reversed(tuple(self._open.values())):
                 self._give_up(step)
+
+    def _reap(self) -> None:
+        """End the steps whose end nobody holds any more, at the time they were lost, inner ones first.
+
+        A cancelled model, retriever or tool gets no end from LangChain. A chain always does, unless it is a stream that
+        was left; then the steps around it were waiting for that stream.
+        """
+        if not self._lost:
+            return
+        lost: dict[Hashable, int] = {}
+        while self._lost:
+            run_id, lost_ns = self._lost.popleft()
+            lost[run_id] = lost_ns
+        for step in reversed([s for s in self._open.values() if s.run_id in lost]):
+            left = step.streaming or step.awaits_stream or step.kind not in _LEAVES
+            if left and (above := self._open.get(step.parent_run_id)) is not None:
+                above.awaits_stream = True
+            self.close(step.run_id, Outcome.ABANDONED if left else Outcome.CANCELLED, end_ns=lost[step.run_id])
 
     def _make_room(self) -> None:
         self.evict()

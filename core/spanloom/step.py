@@ -248,5 +248,7 @@ class Step:
     parent_run_id: Hashable = None
     entry: Any = None  # what `current` attached for it, and what was current before
     children: set[Hashable] = field(default_factory=set)
+    task: Any = None  # a weak reference to the asyncio task that began it
+    end_holder: Any = None  # a weak reference to what the framework needs to report the end
     awaits_stream: bool = False  # a step below it was left with its stream unread
     closed: bool = False

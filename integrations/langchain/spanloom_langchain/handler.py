@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -33,7 +35,12 @@ _NOTHING: Mapping[str, Any] = {}
 def running_run() -> Hashable:
     """The id of the run whose body the caller is inside of, as LangChain itself tells its children."""
     config = var_child_runnable_config.get()
-    return getattr(config.get("callbacks"), "parent_run_id", None) if config else None
+    return key_of(getattr(config.get("callbacks"), "parent_run_id", None)) if config else None
+
+
+def key_of(run_id: UUID | None) -> int | None:
+    """The recorder's key of a run: a number, since the UUID object itself must be free to be collected."""
+    return None if run_id is None else run_id.int
 
 
 class SpanloomCallbackHandler(BaseCallbackHandler):
@@ -77,8 +84,10 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         if recorder is None:
             return
         metadata = metadata or {}
-        parent = self._parent(recorder, parent_run_id)
-        step = Step(run_id, labels.chain_kind(kwargs.get("run_type")), labels.run_name(serialized, kwargs, "Runnable"))
+        parent = self._parent(recorder, key_of(parent_run_id))
+        step = Step(
+            run_id.int, labels.chain_kind(kwargs.get("run_type")), labels.run_name(serialized, kwargs, "Runnable")
+        )
         step.streaming = "defers_inputs" in kwargs
         if labels.is_agent(step.name, metadata, recorder.get(parent), serialized):
             step.kind, step.agent_name = Kind.AGENT, metadata.get("lc_agent_name") or step.name
@@ -89,7 +98,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         else:
             step.content.input = Deferred(value_of, (snapshot(inputs),))
         step.links = self._resumed(metadata, inputs)
-        self._open(recorder, step, parent, metadata, tags)
+        self._open(recorder, step, run_id, parent, metadata, tags)
 
     @guarded
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -129,9 +138,9 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         recorder = self._recorder(run_id)
         if recorder is None:
             return
-        step = Step(run_id, Kind.LLM, labels.run_name(serialized, kwargs, "ChatModel"))
+        step = Step(run_id.int, Kind.LLM, labels.run_name(serialized, kwargs, "ChatModel"))
         step.content.input_messages = Deferred(messages_of, (tuple(messages[0]) if messages else (),))
-        self._start_model(recorder, step, parent_run_id, metadata, tags, kwargs)
+        self._start_model(recorder, step, run_id, parent_run_id, metadata, tags, kwargs)
 
     @guarded
     def on_llm_start(
@@ -148,9 +157,9 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         recorder = self._recorder(run_id)
         if recorder is None:
             return
-        step = Step(run_id, Kind.LLM, labels.run_name(serialized, kwargs, "LLM"), completion=True)
+        step = Step(run_id.int, Kind.LLM, labels.run_name(serialized, kwargs, "LLM"), completion=True)
         step.content.input_messages = Deferred(prompt_of, (prompts[0],)) if prompts else ()
-        self._start_model(recorder, step, parent_run_id, metadata, tags, kwargs)
+        self._start_model(recorder, step, run_id, parent_run_id, metadata, tags, kwargs)
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any) -> None:
         step = self._step(run_id)[1]
@@ -203,13 +212,13 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         if recorder is None:
             return
         name = labels.run_name(serialized, kwargs, "tool")
-        step = Step(run_id, Kind.TOOL, name, tool_name=(serialized or {}).get("name") or name)
+        step = Step(run_id.int, Kind.TOOL, name, tool_name=(serialized or {}).get("name") or name)
         step.tool_description = (serialized or {}).get("description")
         call_id = kwargs.get("tool_call_id")
         step.tool_call_id = str(call_id) if call_id is not None else None
         step.agent_name = (metadata or {}).get("lc_agent_name")
         step.content.arguments = Deferred(value_of, (snapshot(inputs if inputs is not None else input_str),))
-        self._open(recorder, step, self._parent(recorder, parent_run_id), metadata, tags)
+        self._open(recorder, step, run_id, self._parent(recorder, key_of(parent_run_id)), metadata, tags)
 
     @guarded
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -238,10 +247,10 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         recorder = self._recorder(run_id)
         if recorder is None:
             return
-        step = Step(run_id, Kind.RETRIEVER, labels.run_name(serialized, kwargs, "Retriever"))
+        step = Step(run_id.int, Kind.RETRIEVER, labels.run_name(serialized, kwargs, "Retriever"))
         step.provider = provider_name((metadata or {}).get("ls_vector_store_provider"))
         step.content.query = query
-        self._open(recorder, step, self._parent(recorder, parent_run_id), metadata, tags, leaf=True)
+        self._open(recorder, step, run_id, self._parent(recorder, key_of(parent_run_id)), metadata, tags, leaf=True)
 
     @guarded
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
@@ -276,6 +285,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         self,
         recorder: Recorder,
         step: Step,
+        run_id: UUID,
         parent_run_id: UUID | None,
         metadata: dict[str, Any] | None,
         tags: list[str] | None,
@@ -291,7 +301,16 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             step.content.tool_definitions = Deferred(tools_of, (tuple(tools),))
         # Prompts of one batch start back to back in one frame: which body runs cannot be told, so none is current.
         alone = (kwargs.get("batch_size") or 1) == 1
-        self._open(recorder, step, self._parent(recorder, parent_run_id), metadata, tags, leaf=alone, enter=alone)
+        self._open(
+            recorder,
+            step,
+            run_id,
+            self._parent(recorder, key_of(parent_run_id)),
+            metadata,
+            tags,
+            leaf=alone,
+            enter=alone,
+        )
 
     def _note_answer(self, step: Step, result: LLMResult) -> None:
         generations = tuple(note_result(step, result))
@@ -312,6 +331,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         self,
         recorder: Recorder,
         step: Step,
+        run_id: UUID,
         parent: Hashable,
         metadata: Mapping[str, Any] | None,
         tags: Sequence[str] | None,
@@ -321,7 +341,9 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
     ) -> None:
         step.identity = labels.identity_of(metadata or {}, tags or ())
         step.graph = labels.graph_place(metadata or {})
-        if recorder.open(step, parent) is not None and enter:
+        step.task = _running_task()
+        # Whoever could report the run's end holds its UUID: its run manager, or a child's.
+        if recorder.open(step, parent, end_holder=run_id) is not None and enter:
             self._current_step(recorder).enter(step, leaf=leaf)
 
     def _close(self, recorder: Recorder, step: Step, outcome: Outcome, error: BaseException | None = None) -> None:
@@ -336,6 +358,8 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         if recorder is None or step is None:
             return
         outcome = outcome_of(error)
+        if outcome is Outcome.ABANDONED and _is_cancelled(step):
+            outcome = Outcome.CANCELLED  # a cancelled task closes its generators
         if outcome is Outcome.INTERRUPTED:
             self._note_interrupt(step)
         self._close(recorder, step, outcome, error)
@@ -361,7 +385,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             self._interrupted.popitem(last=False)
 
     def _resumed(self, metadata: Mapping[str, Any], inputs: Any) -> Sequence[Link]:
-        """Links to what a resumed thread was interrupted in: `Command(resume=…)`, or None where a breakpoint held it."""
+        """Links to what a resumed thread was interrupted in; it is resumed with `Command(resume=…)` or with None."""
         thread = metadata.get("thread_id")
         if thread is None or "langgraph_node" in metadata or str(thread) not in self._interrupted:
             return ()
@@ -375,19 +399,33 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         loom = self._loom or current_loom()
         if loom is None or not loom.recorder.active:
             return None
-        if loom.recorder.knows(run_id):
+        if loom.recorder.knows(run_id.int):
             loom.recorder.repeated += 1
             return None
         return loom.recorder
 
     def _step(self, run_id: UUID) -> tuple[Recorder | None, Step | None]:
         loom = self._loom or current_loom()
-        return (loom.recorder, loom.recorder.get(run_id)) if loom is not None else (None, None)
+        return (loom.recorder, loom.recorder.get(run_id.int)) if loom is not None else (None, None)
 
     def _current_step(self, recorder: Recorder) -> CurrentStep:
         if self._current is None or self._current[0] is not recorder:
             self._current = (recorder, CurrentStep(running_run, recorder.span_of))
         return self._current[1]
+
+
+def _running_task() -> weakref.ref[asyncio.Task[Any]] | None:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    return weakref.ref(task) if task is not None else None
+
+
+def _is_cancelled(step: Step) -> bool:
+    """Whether the task that began the step is being cancelled, or was."""
+    task = step.task() if step.task is not None else None
+    return task is not None and (task.cancelled() or task.cancelling() > 0)
 
 
 def _messages_in(state: Any) -> tuple[Any, ...]:
