@@ -43,6 +43,10 @@ class Guard:
                 exc_info=log.isEnabledFor(logging.DEBUG),
             )
 
+    def after_fork(self) -> None:
+        """In a forked child: the parent's other threads are gone, and whatever lock they held."""
+        self._lock = threading.Lock()
+
     def watching(self, where: str) -> _Watch:
         """A context manager that catches and counts whatever its body raises."""
         return _Watch(self, where)
@@ -57,7 +61,7 @@ class _Watch:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> Literal[True] | None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> Literal[True] | None:
         if isinstance(error, Exception):
             self.guard.caught(self.where, error)
             return True

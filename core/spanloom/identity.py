@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+
+from .guard import GUARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +70,27 @@ def using(
 
     Blocks nest: an inner one adds tags and metadata and replaces the rest. It follows the context of the code, so it
     is right under asyncio and in threads that copy their context. `prompt` is a name, `(name, version)` or a `Prompt`;
-    `tags` may be one string.
+    `tags` may be one string. It never raises: what cannot be read is logged once and left out.
 
     >>> with using(user_id="u1", session_id="s1", tags=["beta"], prompt=("rag", 3)):
     ...     pass
     """
-    said = Identity(
-        user_id=None if user_id is None else str(user_id),
-        session_id=None if session_id is None else str(session_id),
-        tags=(tags,) if isinstance(tags, str) else tuple(str(t) for t in tags),
-        metadata=dict(metadata or {}),
-        tenant=None if tenant is None else str(tenant),
-        prompt=_prompt(prompt),
-    )
+    said = NOBODY
+    with GUARD.watching("spanloom.using"):
+        said = Identity(
+            user_id=None if user_id is None else str(user_id),
+            session_id=None if session_id is None else str(session_id),
+            tags=(tags,) if isinstance(tags, str) else tuple(dict.fromkeys(str(t) for t in tags or ())),
+            metadata=dict(metadata or {}),
+            tenant=None if tenant is None else str(tenant),
+            prompt=_prompt(prompt),
+        )
     token = _current.set(_current.get().overlaid(said))
     try:
         yield
     finally:
-        try:
+        with suppress(ValueError):  # a generator closed in another context: that context dies with its value
             _current.reset(token)
-        except ValueError:  # a generator closed in another context: that context dies with its value
-            pass
 
 
 def _prompt(value: Prompt | tuple[str, int | str | None] | str | None) -> Prompt | None:

@@ -230,6 +230,15 @@ class Recorder:
                 above.awaits_stream = True
             self.close(step.run_id, Outcome.ABANDONED if left else Outcome.CANCELLED, end_ns=lost[step.run_id])
 
+    def after_fork(self) -> None:
+        """In a forked child: the open steps are the parent's to end; here they are places to hang under."""
+        self._lock = threading.RLock()
+        for run_id, step in self._open.items():
+            place = NonRecordingSpan(step.span.get_span_context())
+            self._ended[run_id] = _Place(place, lineage_of(step), step.identity, step.root_name)
+        self._open = {}
+        self.opened = self.evicted = self.repeated = 0
+
     def _make_room(self) -> None:
         self.evict()
         while len(self._open) >= self._max_open:

@@ -23,7 +23,7 @@ from .destinations.otlp import Otlp, endpoint_in_environment
 from .errors import ConfigurationError
 from .guard import GUARD, log, warn_once
 from .recorder import MAX_OPEN_STEPS, MAX_STEP_SECONDS, Recorder
-from .weave import SCOPE, Weave, find_weave
+from .weave import SCOPE, Weave, weave_of
 
 _lock = threading.RLock()
 _current: Loom | None = None
@@ -52,13 +52,15 @@ class Loom:
         """Send what has ended so far. True where every destination took all of it within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         self.recorder.evict()
+        self._wake()
         done = [delivery.flush(max(0.0, deadline - time.monotonic())) for _, delivery in self._destinations]
         return all(done)
 
     def shutdown(self, timeout: float = 5.0) -> bool:
         """End open steps as `incomplete`, send what is queued, and stop; at most about `timeout` seconds.
 
-        True where everything was delivered. A second call does nothing.
+        True where everything was delivered. A second call does nothing. The provider is left as it was; its own
+        `shutdown()` does this too.
         """
         with _lock:
             if self._down:
@@ -66,14 +68,28 @@ class Loom:
             self._down = True
         self.recorder.end_all()
         if self._weave.sinks == self._sinks():
-            self._weave.sinks = ()
+            self._weave.sinks, self._weave.flush, self._weave.stop = (), None, None
         deadline = time.monotonic() + timeout
+        self._wake()
         done = []
         for destination, delivery in self._destinations:
             done.append(delivery.stop(max(0.0, deadline - time.monotonic())))
             with GUARD.watching(f"spanloom.destinations.{destination.name}.close"):
                 destination.close()
         return all(done)
+
+    def _replaced(self) -> None:
+        warnings.warn(
+            "spanloom.configure() was called again: the first configuration is shut down and replaced.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        self.shutdown()
+
+    def _wake(self) -> None:
+        """All destinations at once: one that hangs must not use up the time of the next."""
+        for _, delivery in self._destinations:
+            delivery.wake()
 
     def stats(self) -> dict[str, Any]:
         """Counts since the start.
@@ -88,16 +104,7 @@ class Loom:
                 "evicted": self.recorder.evicted,
                 "repeated": self.recorder.repeated,
             },
-            "destinations": {
-                delivery.name: {
-                    "offered": delivery.counts.offered,
-                    "queued": delivery.queued,
-                    "exported": delivery.counts.exported,
-                    "dropped": delivery.counts.dropped,
-                    "failed": delivery.counts.failed,
-                }
-                for _, delivery in self._destinations
-            },
+            "destinations": {delivery.name: delivery.counts() for _, delivery in self._destinations},
             "swallowed": dict(GUARD.swallowed),
         }
 
@@ -132,25 +139,18 @@ def configure(
     """
     global _current
     for destination in destinations:
-        if not (hasattr(destination, "open") and hasattr(destination, "close")):
+        if not (callable(getattr(destination, "open", None)) and callable(getattr(destination, "close", None))):
             raise ConfigurationError(
                 f"configure() got {destination!r}, which is no destination: pass Otlp(…), Langfuse(…) or Local(…)."
             )
+    if max_open_steps < 1 or max_step_seconds <= 0:
+        raise ConfigurationError("configure() needs max_open_steps and max_step_seconds above 0.")
     chosen = list(destinations) or _from_environment()
     _check_names(chosen)
     with _lock:
-        if _current is not None and not _current._down:
-            warnings.warn(
-                "spanloom.configure() was called again: the first configuration is shut down and replaced.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            _current.shutdown()
+        before = _current if _current is not None and not _current._down else None
         provider = _provider(tracer_provider, service_name)
-        weave = find_weave(provider)
-        if weave is None:
-            weave = Weave()
-            provider.add_span_processor(weave)
+        weave = weave_of(provider)
         recorder = Recorder(
             provider.get_tracer(SCOPE, _version()),
             weave,
@@ -161,17 +161,22 @@ def configure(
         if service_name is not None:
             resource = resource.merge(Resource({SERVICE_NAME: service_name}))
         opened: list[tuple[Destination, Delivery]] = []
+        reused = before is not None and any(old in chosen for old, _ in before._destinations)
+        if before is not None and reused:
+            before._replaced()
         try:
             for destination in chosen:
-                opened.append((destination, destination.open(resource, recorder.evict)))
+                opened.append((destination, destination.open(resource, recorder.evict)))  # noqa: PERF401  half matters
+            if before is not None and not reused:  # only now: where the new settings cannot work, the old ones stay
+                before._replaced()
         except BaseException:
             for destination, delivery in opened:
                 delivery.stop(0.0)
                 destination.close()
             raise
-        _current = Loom(provider, weave, recorder, opened)
-        weave.sinks = _current._sinks()
-        return _current
+        loom = _current = Loom(provider, weave, recorder, opened)
+        weave.sinks, weave.flush, weave.stop = loom._sinks(), loom.flush, loom.shutdown
+        return loom
 
 
 def current_loom() -> Loom | None:
@@ -235,6 +240,9 @@ if hasattr(os, "register_at_fork"):
     def _in_child() -> None:
         global _pid, _lock
         _pid, _lock = os.getpid(), threading.RLock()
+        GUARD.after_fork()
+        if _current is not None:
+            _current.recorder.after_fork()
 
     os.register_at_fork(after_in_child=_in_child)
 

@@ -185,7 +185,7 @@ class Lineage:
     remote: bool = False
 
 
-FIRST_TOKEN = "first_token_received"
+FIRST_TOKEN = "first_token_received"  # noqa: S105  a token of text
 TOOL_CALL_DISPATCHED = "tool_call_dispatched"
 
 

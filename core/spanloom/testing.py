@@ -19,7 +19,7 @@ from .weave import Ended
 
 @contextmanager
 def strict() -> Iterator[None]:
-    """Let Spanloom's own errors through: raised where they happen, and at the end, since frameworks swallow them too."""
+    """Let Spanloom's own errors through: where they happen, and at the end, since frameworks swallow them too."""
     before, GUARD.strict = GUARD.strict, True
     GUARD.escaped.clear()
     try:
@@ -41,7 +41,7 @@ class Memory:
         self.spans: list[Ended] = []
         self._lock = threading.Lock()
 
-    def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
+    def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:  # noqa: ARG002
         return Delivery(self.name, self._keep, tick=tick)
 
     def close(self) -> None:

@@ -53,13 +53,13 @@ class Usage:
         if self.input_tokens is not None:
             rest = self.input_tokens
             for key, count in (("cache_read", self.cache_read_tokens), ("cache_write", self.cache_write_tokens)):
-                if count:
+                if count is not None and count > 0:
                     out[key] = min(count, rest)
                     rest -= out[key]
             out["input"] = rest
         if self.output_tokens is not None:
             rest = self.output_tokens
-            if self.reasoning_tokens:
+            if self.reasoning_tokens is not None and self.reasoning_tokens > 0:
                 out["reasoning"] = min(self.reasoning_tokens, rest)
                 rest -= out["reasoning"]
             out["output"] = rest

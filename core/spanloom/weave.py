@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 from .content.visible import Visible
-from .guard import guarded
+from .guard import GUARD, guarded
 from .identity import Identity, current_identity
 from .step import Lineage, Step
 
 SCOPE = "spanloom"
 _MOST_OTHERS = 50_000
+_MOST_GONE = 10_000
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class Ended:
     identity: Identity
     root_name: str = ""
     content: Visible | None = None  # read by the first destination that needs it
+    reading: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,18 @@ class Sink(Protocol):
 
 
 class Weave(SpanProcessor):
-    """Stays on its provider for good (the SDK cannot remove a processor); without sinks it does nothing."""
+    """Stays on its provider for good (the SDK cannot remove a processor); without sinks it does nothing.
+
+    `sinks` take what ends; `flush(seconds)` and `stop()` are what the provider's own `force_flush` and `shutdown` call.
+    """
 
     def __init__(self) -> None:
         self.sinks: Sequence[Sink] = ()
+        self.flush: Callable[[float], bool] | None = None
+        self.stop: Callable[[], object] | None = None
         self._steps: dict[int, Step] = {}
         self._others: OrderedDict[int, _Other] = OrderedDict()
+        self._gone: OrderedDict[int, Lineage] = OrderedDict()  # spans that ended lately: a late child still finds them
 
     def step_started(self, step: Step) -> None:
         if step.span.is_recording():
@@ -82,26 +91,24 @@ class Weave(SpanProcessor):
         return None
 
     def lineage(self, span_id: int) -> Lineage | None:
-        """The place of an open span of another library."""
+        """The place of a span of another library, or of any span that ended lately."""
         other = self._others.get(span_id)
-        return other.lineage if other is not None else None
+        return other.lineage if other is not None else self._gone.get(span_id)
 
     @guarded
-    def on_start(self, span: Span, parent_context: otel_context.Context | None = None) -> None:
+    def on_start(self, span: Span, parent_context: otel_context.Context | None = None) -> None:  # noqa: ARG002
         scope = span.instrumentation_scope
         if not self.sinks or (scope is not None and scope.name == SCOPE) or span.context is None:
             return
-        parent = span.parent
-        above: Lineage | None = None
         step: Step | None = None
         identity = current_identity()
-        if parent is not None:
-            enclosing = self.enclosing(parent.span_id)
+        above = self._above(span)
+        if span.parent is not None:
+            enclosing = self.enclosing(span.parent.span_id)
             if enclosing is not None:
-                above, step, identity = enclosing.lineage, enclosing.step, enclosing.step.identity
-            else:
-                other = self._others.get(parent.span_id)
-                above = other.lineage if other else Lineage(parent.span_id, scope="", remote=parent.is_remote)
+                step, identity = enclosing.step, enclosing.step.identity
+            elif (other := self._others.get(span.parent.span_id)) is not None:
+                identity = other.identity.overlaid(identity)
         lineage = Lineage(span.context.span_id, scope.name if scope is not None else "", above)
         self._others[span.context.span_id] = _Other(lineage, step, identity)
         if len(self._others) > _MOST_OTHERS:
@@ -112,29 +119,52 @@ class Weave(SpanProcessor):
         if not self.sinks or span.context is None:
             return
         step = self._steps.pop(span.context.span_id, None)
+        other = self._others.pop(span.context.span_id, None)
+        if step is not None:
+            self._gone[step.span_id] = Lineage(step.span_id, None, step.lineage)
+        elif other is not None:
+            self._gone[span.context.span_id] = other.lineage
+        if len(self._gone) > _MOST_GONE:
+            self._gone.popitem(last=False)
+        if not span.context.trace_flags.sampled:  # recorded for somebody else's sake
+            return
         if step is not None:
             ended = Ended(span, step, step.lineage, step.identity, step.root_name)
-        else:
-            other = self._others.pop(span.context.span_id, None)
-            if other is None:
-                ended = Ended(span, None, None, current_identity())
-            else:
-                root = other.step.root_name if other.step is not None else ""
-                ended = Ended(span, None, other.lineage.parent, other.identity, root)
+        elif other is not None:
+            root = other.step.root_name if other.step is not None else ""
+            ended = Ended(span, None, other.lineage.parent, other.identity, root)
+        else:  # begun before `configure()`
+            ended = Ended(span, None, self._above(span), current_identity())
         for sink in self.sinks:
-            sink.put(ended)
+            with GUARD.watching("spanloom.weave.put"):  # one sink's trouble is not the next one's
+                sink.put(ended)
+
+    def _above(self, span: ReadableSpan) -> Lineage | None:
+        """The place of the span's parent; the parent alone where nothing more is known of it."""
+        parent = span.parent
+        if parent is None:
+            return None
+        enclosing = self.enclosing(parent.span_id)
+        if enclosing is not None:
+            return enclosing.lineage
+        return self.lineage(parent.span_id) or Lineage(parent.span_id, scope="", remote=parent.is_remote)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return True
+        return self.flush(timeout_millis / 1000) if self.flush is not None else True
 
+    @guarded
     def shutdown(self) -> None:
-        self.sinks = ()
+        if self.stop is not None:
+            self.stop()
 
 
-def find_weave(provider: trace.TracerProvider) -> Weave | None:
-    """The `Weave` that an earlier `configure()` put on `provider`."""
-    active = getattr(provider, "_active_span_processor", None)
-    for processor in getattr(active, "_span_processors", ()):
-        if isinstance(processor, Weave):
-            return processor
-    return None
+_weaves: weakref.WeakKeyDictionary[TracerProvider, Weave] = weakref.WeakKeyDictionary()
+
+
+def weave_of(provider: TracerProvider) -> Weave:
+    """The `Weave` on `provider`: one for good, since the SDK cannot remove a processor."""
+    weave = _weaves.get(provider)
+    if weave is None:
+        weave = _weaves[provider] = Weave()
+        provider.add_span_processor(weave)
+    return weave

@@ -3,46 +3,77 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
+from ..step import (
+    Document,
+    Media,
+    Message,
+    OtherPart,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolCallResponse,
+    ToolDefinition,
+)
 from .walk import map_text, texts
 
 ATTRIBUTE_BYTES = 64 * 1024
 """The default budget of one attribute, in bytes of UTF-8."""
 
-_OVERHEAD = 96  # bytes that a message or a document adds around its texts in JSON
+_LEAST_TEXT = 64  # what any text keeps, the mark of its cut included
 _MARK = 48  # bytes of a mark
+_MAX_KEY = 256  # characters
+
+_CUTTABLE: dict[type, tuple[str, ...]] = {  # the fields that may be cut; all others are short labels
+    Message: ("parts",),
+    Text: ("content",),
+    Reasoning: ("content",),
+    ToolCall: ("arguments",),
+    ToolCallResponse: ("response",),
+    OtherPart: ("value",),
+    Media: (),
+    Document: ("content", "metadata"),
+    ToolDefinition: ("description", "parameters"),
+}
+
+Measure = Callable[[str], int]
 
 
 def fit(value: Any, limit: int) -> tuple[Any, int]:
-    """`value` with its longest texts cut until its JSON is about `limit` bytes; and how many texts were cut.
+    """`value` with its longest texts cut until its JSON is about `limit` bytes; and how many texts and items went.
 
-    Short texts stay whole: the budget is shared so that every text keeps as much as the longest may. A sequence with
-    too many items keeps its first and its last ones, around a text that says how many were left out.
+    Short texts stay whole: the budget is shared so that every text keeps as much as the longest may. Where a structure
+    is too large even with every text cut, whole items go: a conversation keeps its first and its last messages, and
+    anything else its first items. A mark stands wherever something was cut.
     """
-    cut = 0
-    if isinstance(value, (tuple, list)) and (most := max(4, limit // _OVERHEAD)) < len(value):
-        value, left_out = _ends(value, most)
-        cut += left_out
-    sizes = sorted(_size(t) for t in texts(value))
-    overhead = _OVERHEAD * (len(value) if isinstance(value, (tuple, list)) else 1)
-    room = max(0, limit - overhead)
-    if sum(sizes) <= room:
-        return value, cut
-    longest = _share(sizes, room)
+
+    def size(text: str) -> int:
+        return len(text) if len(text) > limit else _bytes(text)  # too long in any case: no need to measure
+
+    if _cost(value, size) <= limit:
+        return value, 0
+    pruning = _Pruning()
+    value = pruning.prune(value, limit)
+    room = limit - _cost(value, lambda _: 0)
+    longest = max(_LEAST_TEXT, _share(sorted(map(size, texts(value))), room))
+    cut = pruning.cut
 
     def shorten(text: str) -> str:
         nonlocal cut
-        if _size(text) <= longest:
+        if size(text) <= longest:
             return text
         cut += 1
-        keep = _head(text, max(0, longest - _MARK))
+        keep = _head(text, longest - _MARK)
         return f"{keep}… [{len(text) - len(keep)} characters cut]"
 
     return map_text(value, shorten), cut
 
 
-def _share(sizes: list[int], room: int) -> int:
+def _share(sizes: Sequence[int], room: int) -> int:
     """The largest L for which the sum of min(size, L) is at most `room`. `sizes` is sorted."""
     left = len(sizes)
     for size in sizes:
@@ -53,22 +84,125 @@ def _share(sizes: list[int], room: int) -> int:
     return room // left if left else 0
 
 
-def _ends(value: Any, most: int) -> tuple[Any, int]:
-    head = most // 4
-    tail = most - head
-    return type(value)([*value[:head], *value[len(value) - tail :]]), len(value) - most
+class _Pruning:
+    """Leaves out items until what is left fits with each text cut to its least. `cut` counts them."""
+
+    def __init__(self) -> None:
+        self.cut = 0
+
+    def prune(self, value: Any, room: int) -> Any:
+        if _least(value) <= room:
+            return value
+        if isinstance(value, dict):
+            return self._dict(value, room)
+        if isinstance(value, (list, tuple)):
+            ends = len(value) > 1 and isinstance(value[0], Message)
+            items = self._ends(value, room) if ends else self._head(value, room)
+            return tuple(items) if isinstance(value, tuple) else items
+        if type(value) in _CUTTABLE:
+            kept: dict[str, Any] = dict.fromkeys(_CUTTABLE[type(value)])
+            room -= _least(replace(value, **kept))
+            for name in tuple(kept):
+                kept[name] = self.prune(getattr(value, name), room)
+                room -= _least(kept[name])
+            return replace(value, **kept)
+        return value
+
+    def _dict(self, value: dict[str, Any], room: int) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        room -= _MARK
+        for count, (key, inner) in enumerate(value.items()):
+            name = key
+            if len(key) > _MAX_KEY:
+                name = f"{key[:_MAX_KEY]}… [{len(key) - _MAX_KEY} characters cut]"
+                self.cut += 1
+            room -= _bytes(name) + 2
+            if room < _LEAST_TEXT:
+                self.cut += len(value) - count
+                out["…"] = f"[{len(value) - count} more cut]"
+                break
+            out[name] = self.prune(inner, room)
+            room -= _least(out[name])
+        return out
+
+    def _head(self, value: Sequence[Any], room: int) -> list[Any]:
+        out: list[Any] = []
+        room -= _MARK
+        for count, inner in enumerate(value):
+            if room < _LEAST_TEXT:
+                self.cut += len(value) - count
+                out.append(_mark(inner, len(value) - count))
+                break
+            out.append(self.prune(inner, room))
+            room -= _least(out[-1]) + 1
+        return out
+
+    def _ends(self, value: Sequence[Message], room: int) -> list[Any]:
+        """The last message, first ones in a quarter of the room, last ones in the rest, and a mark between them."""
+        room -= 2 * _MARK + _LEAST_TEXT
+        first, last = 0, len(value) - 1
+        tail = [self.prune(value[last], room)]
+        room -= _least(tail[0])
+        left = room // 4
+        while first < last and (cost := _least(value[first]) + 1) <= left:
+            left -= cost
+            first += 1
+        left += room - room // 4
+        while last > first and (cost := _least(value[last - 1]) + 1) <= left:
+            left -= cost
+            last -= 1
+            tail.insert(0, value[last])
+        if first == last:
+            return [*value[:first], *tail]
+        self.cut += last - first
+        return [*value[:first], _mark(value[first], last - first), *tail]
 
 
-def _size(text: str) -> int:
-    """Bytes of `text` in JSON: escapes included."""
-    if len(text) > ATTRIBUTE_BYTES:  # long enough to be cut in any case; an estimate spares the pass
-        return len(text) if text.isascii() else 3 * len(text)
+def _mark(like: Any, count: int) -> Any:
+    """What stands in the place of `count` items, of the kind that stood there."""
+    text = f"… [{count} more cut]"
+    match like:
+        case Message(role, _, _, finish_reason):
+            return Message(role, (Text(text),), None, finish_reason)
+        case Document():
+            return Document(text)
+        case ToolDefinition():
+            return ToolDefinition(text)
+    return Text(text) if isinstance(like, Part) else text
+
+
+def _least(value: Any) -> int:
+    return _cost(value, lambda text: _LEAST_TEXT if len(text) >= _LEAST_TEXT else min(_LEAST_TEXT, _bytes(text)))
+
+
+def _cost(value: Any, measure: Measure) -> int:
+    """About how many bytes `value` takes as JSON, each of its texts counted as `measure` says."""
+    if isinstance(value, str):
+        return measure(value) + 1
+    if isinstance(value, dict):
+        return 2 + sum(_bytes(k) + 2 + _cost(v, measure) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return 2 + sum(_cost(v, measure) + 1 for v in value)
+    if type(value) in _CUTTABLE:
+        cuttable = _CUTTABLE[type(value)]
+        total = 20  # its type, its braces
+        for field in fields(value):
+            inner = getattr(value, field.name)
+            if inner is not None:
+                total += len(field.name) + 6
+                total += _cost(inner, measure if field.name in cuttable else _bytes)
+        return total
+    return len(str(value)) + 1
+
+
+def _bytes(text: str) -> int:
+    """Bytes of `text` in JSON, quotes and escapes included."""
     return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _head(text: str, size: int) -> str:
     """The start of `text` that takes at most `size` bytes in JSON."""
     head = text[:size]
-    while head and (over := len(json.dumps(head, ensure_ascii=False).encode("utf-8", "replace")) - size) > 0:
-        head = head[: -max(1, over // 4)]
+    while head and (over := _bytes(head) - size) > 0:
+        head = head[: -max(1, over // 6)]
     return head

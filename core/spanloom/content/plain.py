@@ -1,22 +1,28 @@
 """Any Python value as plain JSON values, whatever it is: circular, unprintable, not text, not a number.
 
-The result holds only None, bool, int, finite float, str without lone surrogates, list, and dict with str keys.
+The result holds only None, bool, int of at most 64 bits, finite float, str without lone surrogates, list, and dict with
+str keys: `json.dumps(allow_nan=False)` and any UTF-8 encoder take it.
 """
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import enum
 import math
-from collections.abc import Callable, Mapping
+import numbers
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from traceback import TracebackException
 from typing import Any
 
 _MAX_DEPTH = 16
 _MAX_NODES = 20_000
+_MAX_LABEL = 256
 _MAX_VECTOR = 16
-_VECTOR_KEYS = frozenset({"embedding", "embeddings", "vector", "embedding_vector"})
+_MAX_INT_BITS = 63
+_MAX_DIGITS_BITS = 4096  # beyond, CPython refuses to write the digits
+_VECTOR_KEYS = ("embedding", "embeddings", "embedding_dict", "vector", "vectors")
 
 Convert = Callable[[Any], Any]
 """An adapter's own reading of an object; returns it unchanged where it has none."""
@@ -32,11 +38,12 @@ def plain(value: Any, convert: Convert | None = None) -> Any:
 
 def clean(text: str) -> str:
     """`text` without lone surrogates, which no UTF-8 encoder takes: each becomes its escape, such as `\\ud800`."""
+    text = str.__str__(text)  # a str itself, also where it was a subclass with ways of its own
     try:
         text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode()
-    return str(text)  # a str, also where it was a subclass
+    return text
 
 
 def text_of(value: Any) -> str:
@@ -44,7 +51,15 @@ def text_of(value: Any) -> str:
     try:
         return clean(str(value))
     except Exception:  # another library's __str__ may raise anything
-        return f"<unprintable {type(value).__name__}>"
+        return f"<unprintable {_type_name(value)}>"
+
+
+def label(value: Any) -> str | None:
+    """A name or an id as text, 256 characters of it at most; None stays None."""
+    if value is None:
+        return None
+    text = clean(value) if isinstance(value, str) else text_of(value)
+    return text if len(text) <= _MAX_LABEL else f"{text[: _MAX_LABEL - 1]}…"
 
 
 class _Reader:
@@ -53,68 +68,126 @@ class _Reader:
         self.nodes = 0
         self.path: set[int] = set()
 
-    def read(self, value: Any, depth: int) -> Any:
+    def read(self, value: Any, depth: int, *, vector: bool = False) -> Any:
+        """`vector` says that the value stands under a key such as `embedding`: numbers in it are not read."""
         if value is None or value is True or value is False:
             return value
         self.nodes += 1
-        if self.nodes > _MAX_NODES:
-            return "<more left out>"
         kind = type(value)
         if kind is str:
             return clean(value)
         if kind is int:
-            return value
+            return _whole(value)
         if kind is float:
-            return value if math.isfinite(value) else str(value)
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return f"<{len(value)} bytes>"
-        if isinstance(value, enum.Enum):
-            return self.read(value.value, depth)
-        if isinstance(value, str):
-            return clean(str.__str__(value))
-        if isinstance(value, (int, float)):
-            return self.read(float(value) if isinstance(value, float) else int(value), depth)
-        if depth >= _MAX_DEPTH:
-            return "<too deep>"
+            return _real(value)
         if id(value) in self.path:
             return "<circular>"
+        if depth >= _MAX_DEPTH:
+            return "<too deep>"
         self.path.add(id(value))
         try:
-            return self._compound(value, depth + 1)
+            return self._other(value, depth + 1, vector=vector)
         except Exception:  # another library's iterator or property may raise anything
-            return f"<unreadable {kind.__name__}>"
+            return f"<unreadable {_type_name(value)}>"
         finally:
             self.path.discard(id(value))
 
-    def _compound(self, value: Any, depth: int) -> Any:
+    def _other(self, value: Any, depth: int, *, vector: bool) -> Any:
+        if isinstance(value, str) and not isinstance(value, enum.Enum):
+            return clean(value)
+        if isinstance(value, (bytes, bytearray)):
+            return f"<{len(value)} bytes>"
+        if isinstance(value, memoryview):
+            return f"<{value.nbytes} bytes>"
+        if isinstance(value, enum.Enum):
+            return self.read(value.value, depth)
+        if isinstance(value, numbers.Integral):
+            return _whole(int(value))
+        if isinstance(value, numbers.Real):
+            return _real(float(value))
         if self.convert is not None:
             converted = self.convert(value)
             if converted is not value:
                 return self.read(converted, depth)
         if isinstance(value, Mapping):
-            return {self._key(k): self._field(k, v, depth) for k, v in value.items()}
+            return self._mapping(value.items(), depth, vector=vector)
         if isinstance(value, (list, tuple)):
-            if len(value) > _MAX_VECTOR and all(type(x) is float for x in value):
+            if _is_vector(value, named=vector):
                 return f"<vector of {len(value)} numbers>"
-            return [self.read(x, depth) for x in value]
-        if isinstance(value, (AbstractSet, frozenset)):
-            return [self.read(x, depth) for x in value]
+            return self._items(value, depth, vector=vector)
+        if isinstance(value, AbstractSet):
+            return self._items(value, depth, vector=vector)
+        if isinstance(value, array.array):
+            return f"<vector of {len(value)} numbers>"
         if hasattr(value, "shape") and hasattr(value, "dtype"):
-            return f"<array of shape {value.shape}>"
+            return f"<array of shape {text_of(value.shape)}>"
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {f.name: self._field(f.name, getattr(value, f.name, None), depth) for f in dataclasses.fields(value)}
-        if hasattr(type(value), "model_fields"):  # pydantic keeps its fields there; no serializer of the model's runs
-            return {k: self._field(k, v, depth) for k, v in vars(value).items()}
+            shown = [f.name for f in dataclasses.fields(value) if f.repr]
+            return self._mapping(((name, getattr(value, name, None)) for name in shown), depth, vector=False)
+        if isinstance(fields := getattr(type(value), "model_fields", None), dict):
+            return self._mapping(_model_fields(value, fields), depth, vector=False)
         return text_of(value)
 
-    def _field(self, key: Any, value: Any, depth: int) -> Any:
-        if isinstance(key, str) and key in _VECTOR_KEYS and isinstance(value, (list, tuple)) and value:
-            if all(isinstance(x, (int, float)) for x in value):
-                return f"<vector of {len(value)} numbers>"
-        return self.read(value, depth)
+    def _mapping(self, pairs: Iterable[tuple[Any, Any]], depth: int, *, vector: bool) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key, value in pairs:
+            if self.nodes >= _MAX_NODES:
+                out["…"] = "<more left out>"
+                break
+            name = clean(key) if isinstance(key, str) else text_of(key)
+            if name in out:  # such as 1 and "1"
+                name = f"{name} ({_type_name(key)})"
+            out[name] = self.read(value, depth, vector=vector or name.lower().endswith(_VECTOR_KEYS))
+        return out
 
-    def _key(self, key: Any) -> str:
-        return clean(key) if isinstance(key, str) else text_of(key)
+    def _items(self, values: Iterable[Any], depth: int, *, vector: bool) -> list[Any]:
+        out: list[Any] = []
+        for value in values:
+            if self.nodes >= _MAX_NODES:
+                out.append("<more left out>")
+                break
+            out.append(self.read(value, depth, vector=vector))
+        return out
+
+
+def _whole(value: int) -> int | str:
+    bits = value.bit_length()
+    if bits <= _MAX_INT_BITS:
+        return value
+    return str(value) if bits <= _MAX_DIGITS_BITS else f"<integer of {bits} bits>"
+
+
+def _real(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _is_vector(value: list[Any] | tuple[Any, ...], *, named: bool) -> bool:
+    """Whether `value` is an embedding: numbers only, and under a name that says so, or long and not all whole."""
+    if len(value) <= (0 if named else _MAX_VECTOR):
+        return False
+    if not all(isinstance(x, numbers.Number) and not isinstance(x, bool) for x in value):
+        return False
+    return named or not all(isinstance(x, numbers.Integral) for x in value)  # whole ones are token ids, positions
+
+
+def _model_fields(model: Any, fields: dict[str, Any]) -> list[tuple[str, Any]]:
+    """A pydantic model's fields from where it keeps them: no serializer of the model's own runs.
+
+    What the model itself leaves out of its dumps or its repr (clients, keys) stays out.
+    """
+    values = {**vars(model), **(getattr(model, "__pydantic_extra__", None) or {})}
+    return [
+        (name, value)
+        for name, value in values.items()
+        if (declared := fields.get(name)) is None or (not getattr(declared, "exclude", None) and declared.repr)
+    ]
+
+
+def _type_name(value: Any) -> str:
+    try:
+        return clean(type(value).__name__)
+    except Exception:  # a metaclass may answer for its classes
+        return "object"
 
 
 # ---------------------------------------------------------------- exceptions

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from ..guard import GUARD
-from ..identity import Identity
+from ..identity import NOBODY, Identity, Prompt
 from ..step import (
     Content,
     Deferred,
     Document,
+    Media,
     Message,
     OtherPart,
     Part,
@@ -21,19 +25,22 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
-from .plain import clean, plain
+from .plain import label, plain
 from .visible import Visible
+
+_MOST_ITEMS = 10_000
+_MOST_TAGS = 100
 
 
 def read(content: Content, identity: Identity, tool_description: str | None = None) -> Visible:
     """Everything of `content`, as plain values, before any policy. A field that cannot be read is left empty."""
-    visible = Visible(identity=identity)
+    visible = Visible(identity=_bounded(identity))
     visible.input = _field("input", content.input, plain)
     visible.output = _field("output", content.output, plain)
     visible.input_messages = _field("input_messages", content.input_messages, _messages) or ()
     visible.output_messages = _field("output_messages", content.output_messages, _messages) or ()
     visible.tool_definitions = _field("tool_definitions", content.tool_definitions, _tools) or ()
-    visible.tool_description = clean(tool_description) if tool_description else None
+    visible.tool_description = _field("tool_description", tool_description, _text)
     visible.arguments = _field("arguments", content.arguments, plain)
     visible.result = _field("result", content.result, plain)
     visible.query = _field("query", content.query, _text)
@@ -41,12 +48,30 @@ def read(content: Content, identity: Identity, tool_description: str | None = No
     visible.prompt_variables = _field("prompt_variables", content.prompt_variables, plain)
     visible.error_message = _field("error_message", content.error_message, _text)
     visible.error_stack = _field("error_stack", content.error_stack, _text)
-    visible.metadata = _field("metadata", identity.metadata, _flat) or {}
+    visible.metadata = _field("metadata", identity.metadata, flat) or {}
     if visible.input_messages:
         visible.prompt_hash = sha256(visible.input_messages)
     if visible.output_messages:
         visible.completion_hash = sha256(visible.output_messages)
     return visible
+
+
+def _bounded(identity: Identity) -> Identity:
+    """The identity as attribute values: short, and text in any encoder."""
+    if identity is NOBODY:
+        return identity
+    prompt = identity.prompt
+    version = prompt.version if prompt is not None else None
+    return replace(
+        identity,
+        user_id=label(identity.user_id),
+        session_id=label(identity.session_id),
+        tags=tuple(label(tag) or "" for tag in islice(identity.tags, _MOST_TAGS)),
+        tenant=label(identity.tenant),
+        prompt=Prompt(label(prompt.name) or "", version if isinstance(version, int) else label(version))
+        if prompt is not None
+        else None,
+    )
 
 
 def sha256(messages: tuple[Message, ...]) -> str:
@@ -97,38 +122,59 @@ def _text(value: Any) -> str | None:
 
 def _messages(value: Any) -> tuple[Message, ...]:
     return tuple(
-        Message(clean(m.role), tuple(_part(p) for p in m.parts), m.name and clean(m.name), m.finish_reason)
-        for m in value
+        Message(label(m.role) or "user", tuple(_part(p) for p in _each(m.parts)), label(m.name), label(m.finish_reason))
+        for m in _each(value)
     )
 
 
 def _part(part: Part) -> Part:
     match part:
         case Text(content):
-            return Text(clean(content))
+            return Text(_text(content) or "")
         case Reasoning(content):
-            return Reasoning(clean(content))
+            return Reasoning(_text(content) or "")
         case ToolCall(name, arguments, id):
-            return ToolCall(clean(name), plain(arguments), id)
+            return ToolCall(label(name) or "", plain(arguments), label(id))
         case ToolCallResponse(response, id):
-            return ToolCallResponse(plain(response), id)
+            return ToolCallResponse(plain(response), label(id))
+        case Media(modality, mime_type, uri, file_id, size):
+            if isinstance(uri, str) and uri.startswith("data:"):  # the thing itself, written as an address
+                size = len(uri) if size is None else size
+                uri = None
+            return Media(label(modality) or "file", label(mime_type), label(uri), label(file_id), size)
         case OtherPart(type, value):
-            return OtherPart(type, plain(value))
-    return part
+            return OtherPart(label(type) or "other", plain(value))
+    return OtherPart("other", plain(part))
 
 
 def _tools(value: Any) -> tuple[ToolDefinition, ...]:
-    return tuple(ToolDefinition(clean(t.name), _text(t.description), plain(t.parameters)) for t in value)
+    return tuple(ToolDefinition(label(t.name) or "", _text(t.description), plain(t.parameters)) for t in _each(value))
 
 
 def _documents(value: Any) -> tuple[Document, ...]:
-    return tuple(Document(_text(d.content), _text(d.id), plain(d.score), plain(d.metadata)) for d in value)
+    return tuple(
+        Document(_text(d.content), label(d.id), _number(d.score), _object(plain(d.metadata))) for d in _each(value)
+    )
 
 
-def _flat(metadata: Any) -> dict[str, Any]:
+def _each(value: Any) -> Iterator[Any]:
+    """The items of `value`, one by one: at most so many as a budget could ever show."""
+    return islice(value or (), _MOST_ITEMS)
+
+
+def _number(value: Any) -> float | None:
+    value = plain(value)
+    return value if isinstance(value, (int, float)) else None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {} if value is None else {"value": value}
+
+
+def flat(metadata: Any) -> dict[str, Any]:
     """Metadata as attribute values: scalars as they are, the rest as JSON."""
     out: dict[str, Any] = {}
-    for key, value in plain(metadata).items():
+    for key, value in _object(plain(metadata)).items():
         if isinstance(value, (str, bool, int, float)):
             out[key] = value
         elif value is not None:

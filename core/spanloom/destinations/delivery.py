@@ -8,6 +8,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from opentelemetry.context import (
@@ -63,7 +64,7 @@ class Delivery:
             os.register_at_fork(after_in_child=lambda: (begin := again()) and begin())
 
     def _begin(self) -> None:
-        self.counts = Counts()
+        self._counts = Counts()
         self._queue: deque[Ended] = deque()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -71,91 +72,114 @@ class Delivery:
         self._wanted = False
         self._stopped = False
 
+    def counts(self) -> dict[str, int]:
+        """`{offered, queued, exported, dropped, failed}` at one moment; `queued` includes the batch under way."""
+        with self._condition:
+            c = self._counts
+            return {
+                "offered": c.offered,
+                "queued": len(self._queue) + self._busy,
+                "exported": c.exported,
+                "dropped": c.dropped,
+                "failed": c.failed,
+            }
+
     # ---------------------------------------------------------------- the application's side
     def put(self, ended: Ended) -> None:
         """Queue a span, or drop and count it where the queue is full. What `accepts` refuses is not counted at all."""
         if self._accepts is not None and not self._accepts(ended):
             return
         with self._condition:
-            if self._stopped:
-                return
-            self.counts.offered += 1
-            if len(self._queue) >= self._most:
-                self.counts.dropped += 1
-                first = self.counts.dropped == 1
+            self._counts.offered += 1
+            full = len(self._queue) >= self._most
+            if full or self._stopped:
+                self._counts.dropped += 1
             else:
-                first = False
                 self._queue.append(ended)
                 if self._thread is None:
                     self._start()
                 elif len(self._queue) == self._batch:
                     self._condition.notify_all()
+            first = full and self._counts.dropped == 1
         if first:
             log.warning("spanloom: the queue of %s is full (%d spans): dropping, and counting", self.name, self._most)
+
+    def wake(self) -> None:
+        """Begin to send what is queued, without waiting for a full batch."""
+        with self._condition:
+            self._wanted = bool(self._queue)
+            self._condition.notify_all()
 
     def flush(self, timeout: float) -> bool:
         """Send what is queued now. True where all of it was delivered within `timeout` seconds."""
         deadline = time.monotonic() + timeout
+        self.wake()
         with self._condition:
-            lost = self.counts.failed + self.counts.dropped
-            if self._thread is None:
-                return not self._queue
-            self._wanted = True
-            self._condition.notify_all()
-            while self._queue or self._busy:
-                if not self._condition.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+            counts = self._counts
+            wanted = counts.offered - counts.dropped  # spans are sent in the order they came
+            lost = counts.failed + counts.dropped
+            while counts.exported + counts.failed < wanted:
+                left = deadline - time.monotonic()
+                if left <= 0 or (self._stopped and not self._busy):
                     return False
-            return self.counts.failed + self.counts.dropped == lost
+                self._condition.wait(left)
+            return counts.failed + counts.dropped == lost
 
     def stop(self, timeout: float) -> bool:
-        """Send what is queued and end the thread; what is not sent within `timeout` seconds is dropped and counted."""
+        """Send what is queued and end the thread; what is not sent within `timeout` seconds is dropped and counted.
+
+        A batch under way counts as queued until its receiver answers or the attempt ends.
+        """
         done = self.flush(timeout)
         with self._condition:
             self._stopped = True
-            self.counts.dropped += len(self._queue)
+            self._counts.dropped += len(self._queue)
             self._queue.clear()
             self._condition.notify_all()
         return done
 
-    @property
-    def queued(self) -> int:
-        return len(self._queue) + self._busy
-
     # ---------------------------------------------------------------- the worker's side
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name=f"spanloom-{self.name}", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=f"spanloom-{self.name}", daemon=True)
+        with GUARD.watching("spanloom.destinations.start"):  # no thread to be had: the next span tries again
+            thread.start()
+            self._thread = thread
 
     def _run(self) -> None:
         # The exporters' own HTTP calls must not be traced, whatever is instrumented.
         attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, Context()))
         while (batch := self._next()) is not None:
+            if not batch:
+                self._idle()
+                continue
             sent = 0
             try:
-                with GUARD.watching(f"spanloom.destinations.{self.name}"):
+                with suppress(Exception), GUARD.watching(f"spanloom.destinations.{self.name}"):
                     sent = self._export(batch)
             finally:
                 with self._condition:
                     self._busy = 0
-                    self.counts.exported += sent
-                    self.counts.failed += len(batch) - sent
+                    self._counts.exported += sent
+                    self._counts.failed += len(batch) - sent
                     self._condition.notify_all()
 
+    def _idle(self) -> None:
+        # Not under the queue's lock: a tick may end steps, and so come back here with another thread's lock in hand.
+        if self._tick is not None:
+            with suppress(Exception), GUARD.watching("spanloom.destinations.tick"):
+                self._tick()
+
     def _next(self) -> list[Ended] | None:
-        """The next batch, when it is full, asked for, or the delay is over; None when stopped."""
+        """The next batch, when it is full, asked for, or the delay is over; an empty one when idle; None at the end."""
         with self._condition:
-            while True:
-                deadline = time.monotonic() + self._delay
-                while not self._stopped and not self._wanted and len(self._queue) < self._batch:
-                    if not self._condition.wait(max(0.0, deadline - time.monotonic())):
-                        break
-                if self._queue:
-                    batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
-                    self._busy = len(batch)
-                    return batch
+            deadline = time.monotonic() + self._delay
+            while not self._stopped and not self._wanted and len(self._queue) < self._batch:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                self._condition.wait(left)
+            batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+            self._busy = len(batch)
+            if not self._queue:
                 self._wanted = False
-                if self._stopped:
-                    return None
-                if self._tick is not None:
-                    with GUARD.watching("spanloom.destinations.tick"):
-                        self._tick()
+            return None if self._stopped and not batch else batch

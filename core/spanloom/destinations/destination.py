@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from opentelemetry.sdk.resources import Resource
@@ -11,11 +13,13 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
 from ..content import ContentPolicy
-from ..content.read import read
+from ..content.plain import clean
+from ..content.read import flat, read
 from ..content.visible import Visible
-from ..dialects.rendered import Rendered
+from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known
+from ..errors import ConfigurationError
 from ..guard import GUARD
-from ..step import Step
+from ..step import Outcome, Step
 from ..weave import Ended
 from .delivery import Delivery
 
@@ -37,45 +41,101 @@ class Destination(Protocol):
         ...
 
 
+def check_settings(kind: str, *, content: object, timeout: float | None, queue_spans: int, batch_spans: int) -> None:
+    """Raise a `ConfigurationError` for what no destination can work with."""
+    if not isinstance(content, ContentPolicy):
+        raise ConfigurationError(f"{kind}(content={content!r}) is no policy: write content=ContentPolicy.full().")
+    if timeout is not None and not (_is_number(timeout) and timeout > 0):
+        raise ConfigurationError(f"{kind}(timeout={timeout!r}) cannot work: write seconds above 0.")
+    for name, value in (("queue_spans", queue_spans), ("batch_spans", batch_spans)):
+        if not (isinstance(value, int) and value > 0):
+            raise ConfigurationError(f"{kind}({name}={value!r}) cannot work: write a whole number above 0.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+# ---------------------------------------------------------------- on the worker
 def visible(ended: Ended, policy: ContentPolicy) -> Visible:
     """What `policy` shows of the step's content, which is read once for all destinations."""
     step = ended.step
     if step is None:
-        return policy.apply(Visible(identity=ended.identity))
-    if ended.content is None:
-        ended.content = read(step.content, step.identity, step.tool_description)
+        return policy.apply(Visible(identity=ended.identity, metadata=flat(ended.identity.metadata)))
+    with ended.reading:
+        if ended.content is None:
+            ended.content = read(step.content, step.identity, step.tool_description)
     return policy.apply(ended.content)
 
 
-def rendered_safely(step: Step, seen: Visible, render: Callable[[Visible], Rendered]) -> Rendered:
-    """`render` over what is visible; over structure alone where that fails, so that the span goes out in any case."""
-    with GUARD.watching("spanloom.destinations.render"):
-        return render(seen)
-    return render(Visible(identity=seen.identity))
+def rendered(ended: Ended, step: Step, policy: ContentPolicy, render: Callable[[Visible], Rendered]) -> Rendered:
+    """`render` over what `policy` shows; where that fails, over structure alone; and a bare span in any case."""
+    with suppress(Exception), GUARD.watching("spanloom.destinations.render"):
+        return render(visible(ended, policy))
+    with suppress(Exception), GUARD.watching("spanloom.destinations.render"):
+        return render(Visible())
+    bare = {STEP_KIND: step.kind.value, STEP_OUTCOME: step.outcome.value if step.outcome else None}
+    return Rendered(ended.span.name, ended.span.kind, known(bare), error=step.outcome is Outcome.ERROR)
 
 
 def copy_of(
     span: ReadableSpan, rendered: Rendered, resource: Resource, parent: SpanContext | None, own: dict[str, Any]
 ) -> ReadableSpan:
-    """The span as it goes to one destination. `own` are attributes that the application set on the live span."""
+    """The span as it goes to one destination. `own` are attributes that the application set on the live span.
+
+    Names and descriptions are made clean text: one that is not would cost the whole batch.
+    """
+    status = Status(StatusCode.ERROR, rendered.status_description) if rendered.error else span.status
+    if status.description:
+        status = Status(status.status_code, clean(status.description))
     return ReadableSpan(
-        name=rendered.name,
+        name=clean(rendered.name),
         context=span.context,
         parent=parent,
         resource=resource,
         attributes={**own, **rendered.attributes},
-        events=[*span.events, *(Event(name, attributes, time_ns) for name, time_ns, attributes in rendered.events)],
+        events=[
+            *(Event(clean(e.name), e.attributes, e.timestamp) for e in span.events),
+            *(Event(clean(name), attributes, time_ns) for name, time_ns, attributes in rendered.events),
+        ],
         links=span.links,
         kind=rendered.kind,
-        status=Status(StatusCode.ERROR, rendered.status_description) if rendered.error else span.status,
+        status=status,
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
 
 
-def export_with(exporter: SpanExporter, spans: Sequence[ReadableSpan]) -> int:
-    """How many of `spans` the exporter delivered: all or none."""
-    if not spans:
-        return 0
-    return len(spans) if exporter.export(spans) is SpanExportResult.SUCCESS else 0
+def copies(batch: Sequence[Ended], copy: Callable[[Ended], ReadableSpan]) -> list[ReadableSpan]:
+    """A copy of each span that can be copied: one that cannot does not take its batch with it."""
+    out: list[ReadableSpan] = []
+    for ended in batch:
+        with suppress(Exception), GUARD.watching("spanloom.destinations.copy"):
+            out.append(copy(ended))
+    return out
+
+
+class Exporter:
+    """One of OpenTelemetry's exporters, made at its first use and anew in a forked child.
+
+    A connection cannot be shared between processes, and gRPC does not survive a fork at all once it has begun.
+    """
+
+    def __init__(self, make: Callable[[], SpanExporter]) -> None:
+        self._make = make
+        self._made: tuple[int, SpanExporter] | None = None
+        self._closed = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> int:
+        """How many of `spans` were delivered: all or none."""
+        if not spans or self._closed:
+            return 0
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = os.getpid(), self._make()
+        return len(spans) if self._made[1].export(spans) is SpanExportResult.SUCCESS else 0
+
+    def close(self) -> None:
+        self._closed = True
+        if self._made is not None and self._made[0] == os.getpid():
+            self._made[1].shutdown()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from urllib.parse import urlsplit, urlunsplit
 
 from ..errors import ConfigurationError
 
 
 def check_url(url: str, setting: str) -> str:
     """`url` as it is, or a `ConfigurationError` that names `setting`."""
+    good = isinstance(url, str) and not any(c.isspace() for c in url)
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
+        good = (
+            good
+            and parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+        )
+    except (ValueError, AttributeError, TypeError):
         good = False
     if not good:
         raise ConfigurationError(
@@ -23,5 +30,24 @@ def check_url(url: str, setting: str) -> str:
 
 def traces_url(url: str, path: str = "/v1/traces") -> str:
     """`url` with `path` at its end, unless it ends so already (a base address and a full one both work)."""
-    url = url.rstrip("/")
-    return url if url.endswith(path) else url + path
+    parts = urlsplit(url)
+    base = parts.path.rstrip("/")
+    return urlunsplit(parts._replace(path=base if base.endswith(path) else base + path))
+
+
+def check_headers(headers: object, setting: str) -> dict[str, str]:
+    """`headers` as a dict of texts, or a `ConfigurationError` that names `setting`, and no value."""
+    if headers is None:
+        return {}
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(
+            f'{setting} is a {type(headers).__name__}: write a mapping such as {{"api-key": "…"}}.'
+        )
+    for key, value in headers.items():
+        if not (_is_line(key) and key and _is_line(value)):
+            raise ConfigurationError(f"{setting} has {key!r}, whose name or value is not one line of text.")
+    return dict(headers)
+
+
+def _is_line(text: object) -> bool:
+    return isinstance(text, str) and not any(c in text for c in "\r\n\0")

@@ -19,11 +19,12 @@ from ..errors import ConfigurationError
 from ..step import Lineage
 from ..weave import Ended
 from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
-from .destination import copy_of, export_with, rendered_safely, visible
-from .endpoint import check_url, traces_url
+from .destination import Exporter, check_settings, copies, copy_of, rendered, visible
+from .endpoint import check_headers, check_url, traces_url
 
 _CLOUD = "https://cloud.langfuse.com"
 _PATH = "/api/public/otel/v1/traces"
+_TIMEOUT = 10.0  # seconds
 _INGESTION_VERSION = "4"  # 5 is refused; without it the server takes a slower path
 
 
@@ -60,16 +61,14 @@ class Langfuse:
         self.name = name
         self.public_key = public_key or os.environ.get("LANGFUSE_PUBLIC_KEY")
         self.secret_key = secret_key or os.environ.get("LANGFUSE_SECRET_KEY")
-        self.base_url = (
-            base_url or os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or _CLOUD
-        ).rstrip("/")
+        self.base_url = base_url or os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or _CLOUD
         self.environment = environment or os.environ.get("LANGFUSE_TRACING_ENVIRONMENT")
         self.release = release or os.environ.get("LANGFUSE_RELEASE")
         self.version = version
-        self.content = content or ContentPolicy.full()
+        self.content = ContentPolicy.full() if content is None else content
         self.include, self.remote_parents = tuple([include] if isinstance(include, str) else include), remote_parents
         self.timeout, self.queue_spans, self.batch_spans = timeout, queue_spans, batch_spans
-        self._exporter: SpanExporter | None = None
+        self._exporter = Exporter(self._make_exporter)
         self._resource = Resource.get_empty()
 
     def __repr__(self) -> str:  # without the secret key
@@ -77,17 +76,8 @@ class Langfuse:
 
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
         self._check()
-        from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  costs 30 ms: only where used
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-
-        keys = base64.b64encode(f"{self.public_key}:{self.secret_key}".encode()).decode()
         self._resource = resource
-        self._exporter = OTLPSpanExporter(
-            endpoint=traces_url(self.base_url, _PATH),
-            headers={"Authorization": f"Basic {keys}", "x-langfuse-ingestion-version": _INGESTION_VERSION},
-            timeout=self.timeout,
-            compression=Compression.Gzip,
-        )
+        self._exporter = Exporter(self._make_exporter)
         return Delivery(
             self.name,
             self._export,
@@ -98,10 +88,16 @@ class Langfuse:
         )
 
     def close(self) -> None:
-        if self._exporter is not None:
-            self._exporter.shutdown()
+        self._exporter.close()
 
     def _check(self) -> None:
+        check_settings(
+            "Langfuse",
+            content=self.content,
+            timeout=self.timeout,
+            queue_spans=self.queue_spans,
+            batch_spans=self.batch_spans,
+        )
         for given, missing, variable, argument in (
             (self.public_key, self.secret_key, "LANGFUSE_SECRET_KEY", "secret_key"),
             (self.secret_key, self.public_key, "LANGFUSE_PUBLIC_KEY", "public_key"),
@@ -115,6 +111,9 @@ class Langfuse:
                 "Langfuse has no keys: give public_key=… and secret_key=…, or set LANGFUSE_PUBLIC_KEY and "
                 "LANGFUSE_SECRET_KEY."
             )
+        if str(self.public_key).startswith("sk-") and str(self.secret_key).startswith("pk-"):
+            raise ConfigurationError("Langfuse has its keys the wrong way round: public_key=pk-…, secret_key=sk-….")
+        check_headers({"public_key": self.public_key, "secret_key": self.secret_key}, "Langfuse's key pair")
         check_url(self.base_url, "Langfuse(base_url=…)")
         if self.environment is not None and not dialect.is_environment(self.environment):
             raise ConfigurationError(
@@ -126,24 +125,42 @@ class Langfuse:
     def _includes(self, ended: Ended) -> bool:
         return ended.step is not None or self._scope_included(_scope_of(ended.span))
 
+    def _make_exporter(self) -> SpanExporter:
+        from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  costs 30 ms: only where used
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+        from .session import own_session  # noqa: PLC0415
+
+        keys = base64.b64encode(f"{self.public_key}:{self.secret_key}".encode()).decode()
+        headers = {"Authorization": f"Basic {keys}", "x-langfuse-ingestion-version": _INGESTION_VERSION}
+        base = self.base_url.rstrip("/").removesuffix(_PATH).removesuffix(_PATH.removesuffix("/v1/traces"))
+        return OTLPSpanExporter(
+            endpoint=traces_url(base, _PATH),
+            headers=headers,
+            timeout=self.timeout or _TIMEOUT,
+            compression=Compression.Gzip,
+            session=own_session(headers),
+        )
+
     def _export(self, batch: list[Ended]) -> int:
-        assert self._exporter is not None
-        return export_with(self._exporter, [self._copy(ended) for ended in batch])
+        return self._exporter.export(copies(batch, self._copy))
 
     def _copy(self, ended: Ended) -> ReadableSpan:
         span, step = ended.span, ended.step
         parent = self._exported_parent(ended)
         facts = dialect.TraceFacts(
-            ended.root_name, self.environment, self.release, self.version, app_root=parent is None
+            ended.root_name, self._environment(), self.release, self.version, app_root=parent is None
         )
-        seen = visible(ended, self.content)
+        own = dict(span.attributes or {})
         if step is None:
-            rendered = dialect.render_other(span.name, span.kind, seen, facts)
-            own = dict(span.attributes or {})
+            shown = dialect.render_other(span.name, span.kind, own, visible(ended, self.content), facts)
         else:
-            rendered = rendered_safely(step, seen, lambda shown: dialect.render(step, shown, facts))
-            own = {k: v for k, v in (span.attributes or {}).items() if not k.startswith(("gen_ai.", "error."))}
-        return copy_of(span, rendered, self._resource or span.resource, parent, own)
+            shown = rendered(ended, step, self.content, lambda seen: dialect.render(step, seen, facts))
+            own = {k: v for k, v in own.items() if not k.startswith(("gen_ai.", "error."))}
+        return copy_of(span, shown, self._resource, parent, own)
+
+    def _environment(self) -> str | None:
+        return self.environment.lower() if self.environment else None
 
     def _exported_parent(self, ended: Ended) -> SpanContext | None:
         """The nearest ancestor that goes to this destination too."""

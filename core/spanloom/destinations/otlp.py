@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -12,12 +13,12 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from ..content import ContentPolicy
 from ..dialects import genai
-from ..dialects.rendered import known
+from ..dialects.rendered import Rendered, known
 from ..errors import ConfigurationError
 from ..weave import Ended
 from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
-from .destination import copy_of, export_with, rendered_safely, visible
-from .endpoint import check_url, traces_url
+from .destination import Exporter, check_settings, copies, copy_of, rendered
+from .endpoint import check_headers, check_url, traces_url
 
 Protocol = Literal["http/protobuf", "grpc"]
 
@@ -29,7 +30,8 @@ class Otlp:
     `…_HEADERS`, `…_PROTOCOL`, `…_TIMEOUT`, `…_COMPRESSION`, `…_CERTIFICATE` and their `TRACES` forms), and then by
     OpenTelemetry's defaults (`http://localhost:4318`, for gRPC `http://localhost:4317`).
 
-    `endpoint` is the receiver's base address, or the full one ending in `/v1/traces`. `timeout` is seconds for one
+    `endpoint` is the receiver's base address, or the full one ending in `/v1/traces`; for gRPC it may be `host:port`,
+    which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one
     batch, its retries included. `content` decides what of prompts and answers goes out: by default their hashes only.
     `queue_spans` bounds what waits to be sent; beyond it, spans are dropped and counted.
     """
@@ -49,7 +51,8 @@ class Otlp:
         name: str = "otlp",
     ) -> None:
         self.name = name
-        self.endpoint, self.headers, self.content = endpoint, dict(headers or {}), content or ContentPolicy.hashed()
+        self.endpoint, self.headers = endpoint, headers
+        self.content = ContentPolicy.hashed() if content is None else content
         self.timeout, self.compression, self.insecure = timeout, compression, insecure
         self.queue_spans, self.batch_spans = queue_spans, batch_spans
         self.protocol: Protocol = protocol or cast(
@@ -58,99 +61,119 @@ class Otlp:
             or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
             or "http/protobuf",
         )
-        self._exporter: SpanExporter | None = None
+        self._exporter = Exporter(self._make_exporter)
         self._resource = Resource.get_empty()
 
     def __repr__(self) -> str:  # headers hold keys
         return f"Otlp({self.endpoint!r}, protocol={self.protocol!r})"
 
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
+        self._check()
         self._resource = resource
-        self._exporter = self._make_exporter()
+        self._exporter = Exporter(self._make_exporter)
         return Delivery(self.name, self._export, queue_spans=self.queue_spans, batch_spans=self.batch_spans, tick=tick)
 
     def close(self) -> None:
-        if self._exporter is not None:
-            self._exporter.shutdown()
+        self._exporter.close()
 
-    def _make_exporter(self) -> SpanExporter:
+    def _check(self) -> None:
+        check_settings(
+            "Otlp",
+            content=self.content,
+            timeout=self.timeout,
+            queue_spans=self.queue_spans,
+            batch_spans=self.batch_spans,
+        )
         if self.protocol not in get_args(Protocol):
             raise ConfigurationError(
                 f'Otlp(protocol={self.protocol!r}) is not known: write protocol="http/protobuf" or protocol="grpc".'
             )
+        check_headers(self.headers, "Otlp(headers=…)")
+        endpoint, setting = self.endpoint, "Otlp(endpoint=…)"
         for variable in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-            if self.endpoint is None and (url := os.environ.get(variable)):
-                check_url(url if "://" in url or self.protocol != "grpc" else f"http://{url}", variable)
-                break
+            if endpoint is None and (url := os.environ.get(variable)):
+                endpoint, setting = url, variable
+        if endpoint is not None:
+            bare = self.protocol == "grpc" and isinstance(endpoint, str) and "://" not in endpoint
+            check_url(f"http://{endpoint}" if bare else endpoint, setting)
+        for variable in _FILES:
+            if (path := os.environ.get(variable)) and not os.access(path, os.R_OK):
+                raise ConfigurationError(f"{variable} is {path!r}, which is no file that can be read.")
+        choices = ("gzip", "none") if self.protocol == "grpc" else ("gzip", "deflate", "none")
+        if self.compression is not None and self.compression not in choices:
+            known_ones = " or ".join(f'compression="{choice}"' for choice in choices)
+            raise ConfigurationError(
+                f"Otlp(compression={self.compression!r}) does not go with {self.protocol}: write {known_ones}."
+            )
+        if self.protocol == "grpc":
+            try:
+                import grpc  # noqa: F401, PLC0415  costs 100 ms: only where used
+                import opentelemetry.exporter.otlp.proto.grpc  # noqa: F401, PLC0415
+            except ImportError as error:
+                raise ConfigurationError(
+                    "Otlp(protocol=\"grpc\") needs the gRPC exporter: run `pip install 'spanloom[otlp-grpc]'`."
+                ) from error
+
+    # ---------------------------------------------------------------- the worker's side
+    def _make_exporter(self) -> SpanExporter:
         if self.protocol == "grpc":
             return self._grpc_exporter()
         from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  costs 30 ms: only where used
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
         return OTLPSpanExporter(
-            endpoint=traces_url(check_url(self.endpoint, "Otlp(endpoint=…)")) if self.endpoint else None,
-            headers=self.headers or None,
+            endpoint=traces_url(self.endpoint) if self.endpoint else None,
+            headers=dict(self.headers) if self.headers else None,
             timeout=self.timeout,
             compression=Compression(self.compression) if self.compression else None,
         )
 
     def _grpc_exporter(self) -> SpanExporter:
-        try:
-            from grpc import Compression  # noqa: PLC0415
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        except ImportError as error:
-            raise ConfigurationError(
-                "Otlp(protocol=\"grpc\") needs the gRPC exporter: run `pip install 'spanloom[otlp-grpc]'`."
-            ) from error
-        if self.compression == "deflate":
-            raise ConfigurationError('Otlp(protocol="grpc") takes compression="gzip" or compression="none".')
+        from grpc import Compression  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
         insecure = self.insecure
-        endpoint = self.endpoint
-        if endpoint is not None:
-            check_url(endpoint if "://" in endpoint else f"http://{endpoint}", "Otlp(endpoint=…)")
-            if insecure is None and "://" not in endpoint:
-                insecure = True
-        compression = {"gzip": Compression.Gzip, "none": Compression.NoCompression}.get(self.compression or "")
+        if insecure is None and self.endpoint is not None and "://" not in self.endpoint and not _said_insecure():
+            insecure = _is_local(self.endpoint)  # in plain text to this machine only: headers hold keys
         return OTLPSpanExporter(
-            endpoint=endpoint,
+            endpoint=self.endpoint,
             insecure=insecure,
-            headers={k.lower(): v for k, v in self.headers.items()} or None,  # gRPC metadata keys are lower case
+            headers={k.lower(): v for k, v in (self.headers or {}).items()} or None,  # gRPC's metadata is lower case
             timeout=self.timeout,
-            compression=compression,
+            compression={"gzip": Compression.Gzip, "none": Compression.NoCompression}.get(self.compression or ""),
         )
 
     def _export(self, batch: list[Ended]) -> int:
-        assert self._exporter is not None
-        return export_with(self._exporter, [self._copy(ended) for ended in batch])
+        return self._exporter.export(copies(batch, self._copy))
 
     def _copy(self, ended: Ended) -> ReadableSpan:
         span, step = ended.span, ended.step
         if step is None:
             return self._stamped(ended)
-        rendered = rendered_safely(step, visible(ended, self.content), lambda seen: genai.render(step, seen))
-        return copy_of(span, rendered, self._resource_of(span), span.parent, dict(span.attributes or {}))
+        shown = rendered(ended, step, self.content, lambda seen: genai.render(step, seen))
+        return copy_of(span, shown, self._resource, span.parent, dict(span.attributes or {}))
 
     def _stamped(self, ended: Ended) -> ReadableSpan:
         """A span of another library: as it is, with the identity of the trace it belongs to."""
         span = ended.span
         who = known({"user.id": ended.identity.user_id, "session.id": ended.identity.session_id})
-        return ReadableSpan(
-            name=span.name,
-            context=span.context,
-            parent=span.parent,
-            resource=self._resource_of(span),
-            attributes={**who, **(span.attributes or {})},
-            events=span.events,
-            links=span.links,
-            kind=span.kind,
-            status=span.status,
-            start_time=span.start_time,
-            end_time=span.end_time,
-            instrumentation_scope=span.instrumentation_scope,
-        )
+        as_it_is = Rendered(span.name, span.kind, dict(span.attributes or {}))
+        return copy_of(span, as_it_is, self._resource, span.parent, who)
 
-    def _resource_of(self, span: ReadableSpan) -> Resource:
-        return self._resource or span.resource
+
+_FILES = tuple(
+    f"OTEL_EXPORTER_OTLP_{signal}{file}"
+    for signal in ("TRACES_", "")
+    for file in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")
+)
+
+
+def _said_insecure() -> bool:
+    return any(f"OTEL_EXPORTER_OTLP_{signal}INSECURE" in os.environ for signal in ("TRACES_", ""))
+
+
+def _is_local(endpoint: str) -> bool:
+    return urlsplit(f"http://{endpoint}").hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def endpoint_in_environment() -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind
 
+from ..content.plain import label
 from ..content.visible import Visible
 from ..step import FIRST_TOKEN, TOOL_CALL_DISPATCHED, Event, Kind, Outcome, Step
 from . import messages as shape
@@ -24,6 +25,22 @@ _OPERATIONS = {
     Kind.AGENT: "invoke_agent",
     Kind.WORKFLOW: "invoke_workflow",
 }
+
+_PARAMETERS = {
+    **{
+        name: f"gen_ai.request.{name}"
+        for name in (
+            "temperature", "top_p", "top_k", "max_tokens", "stop_sequences", "seed", "frequency_penalty",
+            "presence_penalty", "encoding_formats",
+        )
+    },
+    "choice_count": "gen_ai.request.choice.count",
+    "output_type": "gen_ai.output.type",
+    "reasoning_level": "gen_ai.request.reasoning.level",
+}  # fmt: skip
+
+_NO_PROVIDER = {Kind.AGENT, Kind.WORKFLOW}  # they run in this process
+_BROKEN = {Outcome.ERROR, Outcome.CANCELLED, Outcome.ABANDONED, Outcome.INCOMPLETE}
 
 _CLIENT = {Kind.LLM, Kind.EMBEDDING, Kind.RETRIEVER}
 
@@ -57,7 +74,7 @@ def span_name(step: Step) -> str:
     """`{operation} {target}` by the conventions' table; the framework's own name where there is no operation."""
     op = operation(step)
     if op is None:
-        return step.name
+        return label(step.name) or step.kind.value
     target = {
         Kind.LLM: step.request_model,
         Kind.EMBEDDING: step.request_model,
@@ -66,7 +83,7 @@ def span_name(step: Step) -> str:
         Kind.AGENT: step.agent_name,
         Kind.WORKFLOW: step.workflow_name,
     }[step.kind]
-    return f"{op} {target}" if target else op
+    return f"{op} {label(target)}" if target else op
 
 
 def span_kind(step: Step) -> SpanKind:
@@ -76,15 +93,15 @@ def span_kind(step: Step) -> SpanKind:
 
 def start_attributes(step: Step) -> Attributes:
     """What samplers may look at: operation, provider, model, tool and agent names."""
-    model = step.kind in (Kind.LLM, Kind.EMBEDDING)
+    provider = None if step.kind in _NO_PROVIDER else step.provider
     return known({
         STEP_KIND: step.kind.value,
-        STEP_NAME: step.name,
+        STEP_NAME: label(step.name),
         "gen_ai.operation.name": operation(step),
-        "gen_ai.provider.name": step.provider,
-        "gen_ai.system": _FORMER_PROVIDERS.get(step.provider or "", step.provider),
-        "gen_ai.request.model": step.request_model if model else None,
-        "gen_ai.tool.name": (step.tool_name or step.name) if step.kind is Kind.TOOL else None,
+        "gen_ai.provider.name": provider,
+        "gen_ai.system": _FORMER_PROVIDERS.get(provider or "", provider),
+        "gen_ai.request.model": step.request_model,
+        "gen_ai.tool.name": label(step.tool_name or step.name) if step.kind is Kind.TOOL else None,
         "gen_ai.agent.name": step.agent_name,
         "gen_ai.workflow.name": step.workflow_name,
         "server.address": step.server_address,
@@ -108,7 +125,7 @@ def structure(step: Step) -> Attributes:
         "langgraph.node": step.graph.get("node"),
         "langgraph.step": step.graph.get("step"),
     })  # fmt: skip
-    if step.kind is Kind.LLM:
+    if step.kind in (Kind.LLM, Kind.EMBEDDING):
         out |= known({
             "gen_ai.response.model": step.response_model,
             "gen_ai.response.id": step.response_id,
@@ -117,12 +134,21 @@ def structure(step: Step) -> Attributes:
             "gen_ai.response.time_to_first_chunk": _seconds_to_first_token(step),
             "spanloom.cache.hit": step.cache_hit or None,
         })  # fmt: skip
-        out |= known({f"gen_ai.request.{name}": value for name, value in step.parameters.items()})
-    if step.kind is Kind.EMBEDDING:
-        out |= known({"gen_ai.response.model": step.response_model})
-    if step.usage is not None and step.kind in (Kind.LLM, Kind.EMBEDDING):  # never on parents: pain 12
-        out |= {_USAGE[name]: count for name, count in step.usage.inclusive().items()}
+        out |= known({_PARAMETERS[name]: value for name, value in step.parameters.items() if name in _PARAMETERS})
+        if out.get(_PARAMETERS["choice_count"]) == 1:  # the default is not worth a word
+            del out[_PARAMETERS["choice_count"]]
+        out |= _usage(step)
     return out
+
+
+def _usage(step: Step) -> Attributes:
+    """Tokens; on the spans of calls only, since backends add up what parents and children say (pain 12)."""
+    if step.usage is None:
+        return {}
+    counts = step.usage.inclusive()
+    if step.kind is Kind.EMBEDDING:
+        counts.pop("output_tokens", None)
+    return {_USAGE[name]: count for name, count in counts.items()}
 
 
 def identity(visible: Visible) -> Attributes:
@@ -153,8 +179,9 @@ def content(step: Step, visible: Visible) -> Attributes:
     if conversation:
         out["gen_ai.input.messages"] = shape.as_json(shape.messages(conversation))
     if visible.output_messages:
-        reason = "error" if step.outcome is not Outcome.OK else None
-        out["gen_ai.output.messages"] = shape.as_json(shape.output_messages(visible.output_messages, reason))
+        out["gen_ai.output.messages"] = shape.as_json(
+            shape.output_messages(visible.output_messages, broken=step.outcome in _BROKEN)
+        )
     if visible.tool_definitions:
         out["gen_ai.tool.definitions"] = shape.as_json(shape.tool_definitions(visible.tool_definitions))
     if step.kind is Kind.TOOL:

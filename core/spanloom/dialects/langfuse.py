@@ -15,6 +15,7 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind
 
+from ..content.plain import label, plain
 from ..content.visible import Visible
 from ..step import Kind, Outcome, Step
 from . import genai
@@ -34,6 +35,8 @@ _TYPES = {
     Kind.PARSER: "span",
     Kind.OTHER: "span",
 }
+
+_SPOKEN = ("langfuse.observation.", "gen_ai.", "openinference.", "llm.")
 
 _BUCKETS = {
     "input": "input",
@@ -59,13 +62,12 @@ def render(step: Step, visible: Visible, trace: TraceFacts) -> Rendered:
     error = step.outcome is Outcome.ERROR
     attributes: dict[str, Any] = {
         STEP_KIND: step.kind.value,
-        STEP_NAME: step.name,
+        STEP_NAME: label(step.name),
         STEP_OUTCOME: step.outcome.value if step.outcome else None,
         "langfuse.observation.type": _TYPES[step.kind],
         "langfuse.observation.level": "ERROR" if error else "WARNING" if step.outcome is Outcome.INCOMPLETE else None,
         "langfuse.observation.status_message": _status(step, visible),
         **trace_attributes(visible, trace),
-        **_input_output(step, visible),
         **_observation_metadata(step, visible),
     }
     if step.kind in (Kind.LLM, Kind.EMBEDDING):
@@ -73,16 +75,23 @@ def render(step: Step, visible: Visible, trace: TraceFacts) -> Rendered:
     return Rendered(
         name=_name(step),
         kind=SpanKind.INTERNAL,
-        attributes=known(attributes),
+        attributes={**known(attributes), **_input_output(step, visible)},  # also an empty answer: both keys or neither
         events=[(e.name, e.time_ns, genai.event_attributes(e)) for e in step.events],
         error=error,
         status_description=_status(step, visible) if error else None,
     )
 
 
-def render_other(name: str, kind: SpanKind, visible: Visible, trace: TraceFacts) -> Rendered:
-    """A span of another library that the user lets in: a plain span with the trace's identity."""
-    attributes = {"langfuse.observation.type": "span", **trace_attributes(visible, trace)}
+def render_other(name: str, kind: SpanKind, own: Attributes, visible: Visible, trace: TraceFacts) -> Rendered:
+    """A span of another library that the user lets in, with the trace's identity.
+
+    A plain span, unless its `own` attributes say in words that the server reads what else it is.
+    """
+    spoken = any(key.startswith(_SPOKEN) for key in own)
+    attributes = {
+        "langfuse.observation.type": None if spoken else "span",
+        **trace_attributes(visible, trace),
+    }
     return Rendered(name=name, kind=kind, attributes=known(attributes))
 
 
@@ -93,7 +102,7 @@ def trace_attributes(visible: Visible, trace: TraceFacts) -> Attributes:
     return known({
         "user.id": who.user_id,
         "session.id": who.session_id,
-        "langfuse.trace.name": trace.name,
+        "langfuse.trace.name": label(trace.name),
         "langfuse.trace.tags": list(who.tags),
         "langfuse.environment": trace.environment,
         "langfuse.release": trace.release,
@@ -109,24 +118,21 @@ _ENVIRONMENT = re.compile(r"(?!langfuse)[a-z0-9_-]{1,40}")
 
 def is_environment(name: str) -> bool:
     """Whether Langfuse takes `name` as an environment; it silently files anything else under "default"."""
-    return _ENVIRONMENT.fullmatch(name) is not None
+    return _ENVIRONMENT.fullmatch(name.lower()) is not None
 
 
 def _name(step: Step) -> str:
     """The framework's name; for a tool and an agent, its own."""
-    if step.kind is Kind.TOOL:
-        return step.tool_name or step.name
-    if step.kind is Kind.AGENT:
-        return step.agent_name or step.name
-    return step.name
+    own = step.tool_name if step.kind is Kind.TOOL else step.agent_name if step.kind is Kind.AGENT else None
+    return label(own or step.name) or step.kind.value
 
 
 def _generation(step: Step, visible: Visible) -> Attributes:
     out: dict[str, Any] = {
         "langfuse.observation.model.name": step.response_model or step.request_model,
-        "langfuse.observation.model.parameters": shape.as_json(step.parameters) if step.parameters else None,
+        "langfuse.observation.model.parameters": shape.as_json(plain(step.parameters)) if step.parameters else None,
     }
-    if step.usage is not None:
+    if step.usage:
         out["langfuse.observation.usage_details"] = shape.as_json(usage_details(step))
     if step.first_token_ns is not None:
         out["langfuse.observation.completion_start_time"] = iso(step.first_token_ns)
@@ -150,7 +156,9 @@ def usage_details(step: Step) -> dict[str, int]:
 
 def iso(time_ns: int) -> str:
     """The time as Langfuse parses it: ISO 8601 in UTC with microseconds."""
-    return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _input_output(step: Step, visible: Visible) -> Attributes:
@@ -196,7 +204,12 @@ def _observation_metadata(step: Step, visible: Visible) -> Attributes:
         "finish_reason": step.finish_reasons[0] if step.finish_reasons else None,
         "response_id": step.response_id,
         "reasoning_tokens": step.usage.reasoning_tokens if step.usage else None,
+        "provider": step.provider,
+        "model": step.request_model if step.kind not in (Kind.LLM, Kind.EMBEDDING) else None,
         "cache_hit": step.cache_hit or None,
+        "top_k": step.top_k,
+        "data_source_id": step.data_source_id,
+        "workflow_name": step.workflow_name,
         "embedding_count": step.embedding_count,
         "embedding_dimension": step.embedding_dimension,
         "prompt_hash": visible.prompt_hash,

@@ -58,13 +58,42 @@ def messages(items: Iterable[Message]) -> list[dict[str, Any]]:
     return [_some({"role": m.role, "parts": [part(p) for p in m.parts], "name": m.name}) for m in items]
 
 
-def output_messages(items: Iterable[Message], outcome_reason: str | None) -> list[dict[str, Any]]:
-    """`gen_ai.output.messages`. `finish_reason` is always there: Phoenix drops a message without one (trap T10)."""
+def output_messages(items: Iterable[Message], *, broken: bool = False) -> list[dict[str, Any]]:
+    """`gen_ai.output.messages`. `finish_reason` is always there: Phoenix drops a message without one (trap T10).
+
+    `broken` says that the step ended before the model's answer was whole.
+    """
     return [
         {**_some({"role": m.role, "parts": [part(p) for p in m.parts], "name": m.name}),
-         "finish_reason": m.finish_reason or outcome_reason or "stop"}
+         "finish_reason": finish_reason(m, broken=broken)}
         for m in items
     ]  # fmt: skip
+
+
+_FINISH_REASONS = {  # the providers' words in the conventions'
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "eos_token": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_call": "tool_call",
+    "tool_calls": "tool_call",
+    "tool_use": "tool_call",
+    "function_call": "tool_call",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+    "refusal": "content_filter",
+}
+
+
+def finish_reason(m: Message, *, broken: bool = False) -> str:
+    """Why the message ended: stop, length, content_filter, tool_call, error; or a provider's own word."""
+    if m.finish_reason:
+        return _FINISH_REASONS.get(m.finish_reason.lower(), m.finish_reason)
+    if broken:
+        return "error"
+    return "tool_call" if any(isinstance(p, ToolCall) for p in m.parts) else "stop"
 
 
 def split_system(items: Sequence[Message]) -> tuple[list[Message], list[Message]]:
@@ -96,7 +125,7 @@ def chat_messages(items: Iterable[Message]) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     for m in items:
         answers = [p for p in m.parts if isinstance(p, ToolCallResponse)]
-        out += [_some({"role": "tool", "tool_call_id": a.id, "content": a.response}) for a in answers]
+        out += [_some({"role": "tool", "tool_call_id": a.id, "content": _text(a.response)}) for a in answers]
         rest = [p for p in m.parts if not isinstance(p, ToolCallResponse)]
         if rest or not answers:
             out.append(_chat_message(m, rest))
@@ -110,7 +139,7 @@ def _chat_message(m: Message, parts: Sequence[Part]) -> dict[str, Any]:
             "type": "function",
             "function": {
                 "name": p.name,
-                "arguments": p.arguments if isinstance(p.arguments, str) else as_json(p.arguments),
+                "arguments": "{}" if p.arguments is None else _text(p.arguments),
             },
         })
         for p in parts
@@ -121,8 +150,21 @@ def _chat_message(m: Message, parts: Sequence[Part]) -> dict[str, Any]:
     if all(isinstance(p, Text) for p in said):
         content = "".join(p.content for p in said if isinstance(p, Text))
     else:
-        content = [{"type": "text", "text": p.content} if isinstance(p, Text) else part(p) for p in said]
+        content = [_chat_part(p) for p in said]
     return {**_some({"role": m.role, "name": m.name}), "content": content, **({"tool_calls": calls} if calls else {})}
+
+
+def _chat_part(p: Part) -> dict[str, Any]:
+    match p:
+        case Text(content):
+            return {"type": "text", "text": content}
+        case Media("image", uri=str() as uri):
+            return {"type": "image_url", "image_url": {"url": uri}}
+    return part(p)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else as_json(value)
 
 
 def _some(value: dict[str, Any]) -> dict[str, Any]:

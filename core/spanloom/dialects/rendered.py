@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.trace import SpanKind
 
+from ..content.plain import clean, plain
+
 Attributes = dict[str, Any]
 """Span attributes: str, bool, int, float, or a list of one of them."""
+
+_INT_BITS = 64
 
 STEP_KIND = "spanloom.step.kind"
 STEP_NAME = "spanloom.step.name"
@@ -27,6 +32,27 @@ class Rendered:
     status_description: str | None = None
 
 
-def known(attributes: Attributes) -> Attributes:
-    """`attributes` without those that have no value: None, an empty string or an empty list."""
-    return {k: v for k, v in attributes.items() if v is not None and v != "" and v != [] and v != ()}
+def known(attributes: Mapping[str, Any]) -> Attributes:
+    """`attributes` without those that have no value (None, an empty text or list) or none that OTLP can carry."""
+    out: Attributes = {}
+    for key, value in attributes.items():
+        kept = attribute(value)
+        if kept is not None and kept not in ("", []):
+            out[key] = kept
+    return out
+
+
+def attribute(value: Any) -> Any:
+    """`value` as OTLP carries it: clean text, a bool, an int of 64 bits, a float, or a list of these; None for others.
+
+    One text that is no UTF-8, or one number too large, must not cost a span its batch.
+    """
+    if isinstance(value, str):
+        return clean(value)
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() < _INT_BITS else clean(str(plain(value)))
+    if isinstance(value, (list, tuple)):
+        return [kept for item in value if (kept := attribute(item)) is not None]
+    return None
