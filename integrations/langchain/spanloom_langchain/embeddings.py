@@ -13,8 +13,8 @@ from spanloom.providers import provider_name
 from spanloom.setup import Loom, current_loom
 from spanloom.step import Kind, Outcome, Step
 
-from .handler import running_run
 from .outcomes import outcome_of
+from .runs import running_run
 
 
 def trace_embeddings(embeddings: Embeddings, loom: Loom | None = None) -> Embeddings:

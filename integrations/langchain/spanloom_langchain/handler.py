@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-import weakref
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.outputs import LLMResult
-from langchain_core.runnables.config import var_child_runnable_config
-from opentelemetry.trace import Link, SpanContext
-from spanloom.current import CurrentStep
 from spanloom.guard import GUARD, guarded
 from spanloom.providers import provider_name
-from spanloom.recorder import Recorder, note_error
-from spanloom.setup import Loom, current_loom
+from spanloom.setup import Loom
 from spanloom.step import FIRST_TOKEN, TOOL_CALL_DISPATCHED, Deferred, Event, Kind, Outcome, Step
 
 from . import labels
 from .messages import answers_of, documents_of, messages_of, prompt_of, snapshot, tools_of, value_of
-from .outcomes import leaves_orphans, outcome_of
 from .results import note_result, request_parameters
+from .runs import Runs
 from .streams import left_unread
 
-_MOST_THREADS = 10_000
 _NOTHING: Mapping[str, Any] = {}
-
-
-def running_run() -> Hashable:
-    """The id of the run whose body the caller is inside of, as LangChain itself tells its children."""
-    config = var_child_runnable_config.get()
-    return key_of(getattr(config.get("callbacks"), "parent_run_id", None)) if config else None
-
-
-def key_of(run_id: UUID | None) -> int | None:
-    """The recorder's key of a run: a number, since the UUID object itself must be free to be collected."""
-    return None if run_id is None else run_id.int
 
 
 class SpanloomCallbackHandler(BaseCallbackHandler):
@@ -53,9 +34,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
     run_inline = True  # in the caller's own context, so that the step is current inside its body
 
     def __init__(self, loom: Loom | None = None) -> None:
-        self._loom = loom
-        self._current: tuple[Recorder, CurrentStep] | None = None
-        self._interrupted: OrderedDict[str, list[SpanContext]] = OrderedDict()
+        self._runs = Runs(loom)
 
     @property
     def raise_error(self) -> bool:  # type: ignore[override]
@@ -80,16 +59,14 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        recorder = self._recorder(run_id)
-        if recorder is None:
+        if not self._runs.takes(run_id):
             return
         metadata = metadata or {}
-        parent = self._parent(recorder, key_of(parent_run_id))
         step = Step(
             run_id.int, labels.chain_kind(kwargs.get("run_type")), labels.run_name(serialized, kwargs, "Runnable")
         )
         step.streaming = "defers_inputs" in kwargs
-        if labels.is_agent(step.name, metadata, recorder.get(parent), serialized):
+        if labels.is_agent(step.name, metadata, self._runs.get(parent_run_id), serialized):
             step.kind, step.agent_name = Kind.AGENT, metadata.get("lc_agent_name") or step.name
         if step.streaming:
             pass  # {"input": ""} stands for what is not known yet
@@ -97,13 +74,13 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             step.content.input_messages = Deferred(messages_of, (said,))
         else:
             step.content.input = Deferred(value_of, (snapshot(inputs),))
-        step.links = self._resumed(metadata, inputs)
-        self._open(recorder, step, run_id, parent, metadata, tags)
+        step.links = self._runs.resumed(metadata, inputs)
+        self._runs.open(step, run_id, parent_run_id, metadata, tags)
 
     @guarded
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        recorder, step = self._step(run_id)
-        if recorder is None or step is None:
+        step = self._runs.get(run_id)
+        if step is None:
             return
         if step.streaming and kwargs.get("inputs") is not None:
             step.content.input = Deferred(value_of, (snapshot(kwargs["inputs"]),))
@@ -114,13 +91,13 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         unread = left_unread() if step.streaming else False
         if unread is None:
             unread = bool(step.children)
-        self._close(recorder, step, Outcome.ABANDONED if unread else Outcome.OK)
+        self._runs.close(step, Outcome.ABANDONED if unread else Outcome.OK)
 
     @guarded
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        if kwargs.get("inputs") is not None and (step := self._step(run_id)[1]) is not None and step.streaming:
+        if kwargs.get("inputs") is not None and (step := self._runs.get(run_id)) is not None and step.streaming:
             step.content.input = Deferred(value_of, (snapshot(kwargs["inputs"]),))
-        self._fail(run_id, error)
+        self._runs.fail(run_id, error)
 
     # ---------------------------------------------------------------- models
     @guarded
@@ -135,12 +112,11 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        recorder = self._recorder(run_id)
-        if recorder is None:
+        if not self._runs.takes(run_id):
             return
         step = Step(run_id.int, Kind.LLM, labels.run_name(serialized, kwargs, "ChatModel"))
         step.content.input_messages = Deferred(messages_of, (tuple(messages[0]) if messages else (),))
-        self._start_model(recorder, step, run_id, parent_run_id, metadata, tags, kwargs)
+        self._start_model(step, run_id, parent_run_id, metadata, tags, kwargs)
 
     @guarded
     def on_llm_start(
@@ -154,15 +130,14 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        recorder = self._recorder(run_id)
-        if recorder is None:
+        if not self._runs.takes(run_id):
             return
         step = Step(run_id.int, Kind.LLM, labels.run_name(serialized, kwargs, "LLM"), completion=True)
         step.content.input_messages = Deferred(prompt_of, (prompts[0],)) if prompts else ()
-        self._start_model(recorder, step, run_id, parent_run_id, metadata, tags, kwargs)
+        self._start_model(step, run_id, parent_run_id, metadata, tags, kwargs)
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any) -> None:
-        step = self._step(run_id)[1]
+        step = self._runs.get(run_id)
         if step is None or step.first_token_ns is not None:
             return  # the way of all tokens but the first
         try:
@@ -173,7 +148,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             GUARD.caught("spanloom_langchain.on_llm_new_token", error)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._step(run_id)[1]
+        step = self._runs.get(run_id)
         if step is None or step.first_token_ns is not None:
             return
         step.streaming = True
@@ -182,17 +157,17 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
 
     @guarded
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        recorder, step = self._step(run_id)
-        if recorder is not None and step is not None:
+        step = self._runs.get(run_id)
+        if step is not None:
             self._note_answer(step, response)
-            self._close(recorder, step, Outcome.OK)
+            self._runs.close(step, Outcome.OK)
 
     @guarded
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._step(run_id)[1]
+        step = self._runs.get(run_id)
         if step is not None and isinstance(partial := kwargs.get("response"), LLMResult):
             self._note_answer(step, partial)
-        self._fail(run_id, error)
+        self._runs.fail(run_id, error)
 
     # ---------------------------------------------------------------- tools
     @guarded
@@ -208,8 +183,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         inputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        recorder = self._recorder(run_id)
-        if recorder is None:
+        if not self._runs.takes(run_id):
             return
         name = labels.run_name(serialized, kwargs, "tool")
         step = Step(run_id.int, Kind.TOOL, name, tool_name=(serialized or {}).get("name") or name)
@@ -218,18 +192,18 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         step.tool_call_id = str(call_id) if call_id is not None else None
         step.agent_name = (metadata or {}).get("lc_agent_name")
         step.content.arguments = Deferred(value_of, (snapshot(inputs if inputs is not None else input_str),))
-        self._open(recorder, step, run_id, self._parent(recorder, key_of(parent_run_id)), metadata, tags)
+        self._runs.open(step, run_id, parent_run_id, metadata, tags)
 
     @guarded
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        recorder, step = self._step(run_id)
-        if recorder is not None and step is not None:
+        step = self._runs.get(run_id)
+        if step is not None:
             step.content.result = Deferred(value_of, (snapshot(getattr(output, "content", output)),))
-            self._close(recorder, step, Outcome.OK)
+            self._runs.close(step, Outcome.OK)
 
     @guarded
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        self._fail(run_id, error)
+        self._runs.fail(run_id, error)
 
     # ---------------------------------------------------------------- retrievers
     @guarded
@@ -244,31 +218,30 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        recorder = self._recorder(run_id)
-        if recorder is None:
+        if not self._runs.takes(run_id):
             return
         step = Step(run_id.int, Kind.RETRIEVER, labels.run_name(serialized, kwargs, "Retriever"))
         step.provider = provider_name((metadata or {}).get("ls_vector_store_provider"))
         step.content.query = query
-        self._open(recorder, step, run_id, self._parent(recorder, key_of(parent_run_id)), metadata, tags, leaf=True)
+        self._runs.open(step, run_id, parent_run_id, metadata, tags, leaf=True)
 
     @guarded
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
-        recorder, step = self._step(run_id)
-        if recorder is not None and step is not None:
+        step = self._runs.get(run_id)
+        if step is not None:
             found = tuple(documents or ())
             step.document_count = len(found)
             step.content.documents = Deferred(documents_of, (found,))
-            self._close(recorder, step, Outcome.OK)
+            self._runs.close(step, Outcome.OK)
 
     @guarded
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        self._fail(run_id, error)
+        self._runs.fail(run_id, error)
 
     # ---------------------------------------------------------------- in between
     @guarded
     def on_retry(self, retry_state: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._step(run_id)[1]
+        step = self._runs.get(run_id)
         if step is not None:
             step.events.append(
                 Event("retry", time.time_ns(), {"attempt": getattr(retry_state, "attempt_number", None)})
@@ -276,14 +249,13 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
 
     @guarded
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._step(run_id)[1]
+        step = self._runs.get(run_id)
         if step is not None:  # the data is the application's own: content that no dialect has a place for
             step.events.append(Event("custom_event", time.time_ns(), {"name": str(name)}))
 
     # ---------------------------------------------------------------- the common parts
     def _start_model(
         self,
-        recorder: Recorder,
         step: Step,
         run_id: UUID,
         parent_run_id: UUID | None,
@@ -301,11 +273,10 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             step.content.tool_definitions = Deferred(tools_of, (tuple(tools),))
         # Prompts of one batch start back to back in one frame: which body runs cannot be told, so none is current.
         alone = (kwargs.get("batch_size") or 1) == 1
-        self._open(
-            recorder,
+        self._runs.open(
             step,
             run_id,
-            self._parent(recorder, key_of(parent_run_id)),
+            parent_run_id,
             metadata,
             tags,
             leaf=alone,
@@ -326,106 +297,6 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
     def _first_token(self, step: Step) -> None:
         step.first_token_ns = time.time_ns()
         step.events.append(Event(FIRST_TOKEN, step.first_token_ns))
-
-    def _open(
-        self,
-        recorder: Recorder,
-        step: Step,
-        run_id: UUID,
-        parent: Hashable,
-        metadata: Mapping[str, Any] | None,
-        tags: Sequence[str] | None,
-        *,
-        leaf: bool = False,
-        enter: bool = True,
-    ) -> None:
-        step.identity = labels.identity_of(metadata or {}, tags or ())
-        step.graph = labels.graph_place(metadata or {})
-        step.task = _running_task()
-        # Whoever could report the run's end holds its UUID: its run manager, or a child's.
-        if recorder.open(step, parent, end_holder=run_id) is not None and enter:
-            self._current_step(recorder).enter(step, leaf=leaf)
-
-    def _close(self, recorder: Recorder, step: Step, outcome: Outcome, error: BaseException | None = None) -> None:
-        if error is not None and outcome is Outcome.ERROR:
-            note_error(step, error)
-        self._current_step(recorder).leave(step)
-        orphans = Outcome.CANCELLED if error is not None and leaves_orphans(error) else None
-        recorder.close(step.run_id, outcome, orphans=orphans)
-
-    def _fail(self, run_id: UUID, error: BaseException) -> None:
-        recorder, step = self._step(run_id)
-        if recorder is None or step is None:
-            return
-        outcome = outcome_of(error)
-        if outcome is Outcome.ABANDONED and _is_cancelled(step):
-            outcome = Outcome.CANCELLED  # a cancelled task closes its generators
-        if outcome is Outcome.INTERRUPTED:
-            self._note_interrupt(step)
-        self._close(recorder, step, outcome, error)
-
-    def _parent(self, recorder: Recorder, reported: Hashable) -> Hashable:
-        """The reported parent, or the running step where that lies below it.
-
-        A fallback hands its own parent's config to its candidates, and so does code that passes an outer config on.
-        """
-        running = running_run()
-        if reported is None or running is None or running == reported or not recorder.is_below(running, reported):
-            return reported
-        return running
-
-    # ---------------------------------------------------------------- interrupts
-    def _note_interrupt(self, step: Step) -> None:
-        thread = step.graph.get("thread")
-        if thread is None:
-            return
-        spans = self._interrupted.setdefault(thread, [])
-        spans.append(step.span.get_span_context())
-        if len(self._interrupted) > _MOST_THREADS:
-            self._interrupted.popitem(last=False)
-
-    def _resumed(self, metadata: Mapping[str, Any], inputs: Any) -> Sequence[Link]:
-        """Links to what a resumed thread was interrupted in; it is resumed with `Command(resume=…)` or with None."""
-        thread = metadata.get("thread_id")
-        if thread is None or "langgraph_node" in metadata or str(thread) not in self._interrupted:
-            return ()
-        spans = self._interrupted.pop(str(thread), ())
-        resumes = inputs is None or getattr(inputs, "resume", None) is not None
-        return tuple(Link(context) for context in spans) if resumes else ()
-
-    # ---------------------------------------------------------------- state
-    def _recorder(self, run_id: UUID) -> Recorder | None:
-        """The recorder for a start; None where nothing is configured or the run is known already."""
-        loom = self._loom or current_loom()
-        if loom is None or not loom.recorder.active:
-            return None
-        if loom.recorder.knows(run_id.int):
-            loom.recorder.repeated += 1
-            return None
-        return loom.recorder
-
-    def _step(self, run_id: UUID) -> tuple[Recorder | None, Step | None]:
-        loom = self._loom or current_loom()
-        return (loom.recorder, loom.recorder.get(run_id.int)) if loom is not None else (None, None)
-
-    def _current_step(self, recorder: Recorder) -> CurrentStep:
-        if self._current is None or self._current[0] is not recorder:
-            self._current = (recorder, CurrentStep(running_run, recorder.span_of))
-        return self._current[1]
-
-
-def _running_task() -> weakref.ref[asyncio.Task[Any]] | None:
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return None
-    return weakref.ref(task) if task is not None else None
-
-
-def _is_cancelled(step: Step) -> bool:
-    """Whether the task that began the step is being cancelled, or was."""
-    task = step.task() if step.task is not None else None
-    return task is not None and (task.cancelled() or task.cancelling() > 0)
 
 
 def _messages_in(state: Any) -> tuple[Any, ...]:

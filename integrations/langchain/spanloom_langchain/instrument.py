@@ -19,7 +19,7 @@ class _Everywhere(SpanloomCallbackHandler):
         self.on = False
 
     def follow(self, loom: Loom | None, *, on: bool) -> None:
-        self._loom, self.on = loom, on
+        self._runs.loom, self.on = loom, on
 
     @property
     def ignore_llm(self) -> bool:
@@ -49,4 +49,4 @@ def instrument(loom: Loom | None = None) -> SpanloomCallbackHandler:
 
 def uninstrument() -> None:
     """Trace only runs that a handler is passed to. Runs that are under way are traced to their end."""
-    _handler.follow(_handler._loom, on=False)
+    _handler.follow(_handler._runs.loom, on=False)

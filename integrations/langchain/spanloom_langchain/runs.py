@@ -1,0 +1,156 @@
+"""The life of a run: found, opened under its parent, made current, closed with its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from langchain_core.runnables.config import var_child_runnable_config
+from opentelemetry.trace import Link, SpanContext
+from spanloom.current import CurrentStep
+from spanloom.recorder import Recorder, note_error
+from spanloom.setup import Loom, current_loom
+from spanloom.step import Outcome, Step
+
+from .labels import graph_place, identity_of
+from .outcomes import leaves_orphans, outcome_of
+
+_MOST_THREADS = 10_000
+
+
+def running_run() -> int | None:
+    """The key of the run whose body the caller is inside of, as LangChain itself tells its children."""
+    config = var_child_runnable_config.get()
+    return key_of(getattr(config.get("callbacks"), "parent_run_id", None)) if config else None
+
+
+def key_of(run_id: UUID | None) -> int | None:
+    """The recorder's key of a run: a number, since the UUID object itself must be free to be collected."""
+    return None if run_id is None else run_id.int
+
+
+class Runs:
+    """Runs of one handler, in the recorder of `loom`, or of the last `configure()`."""
+
+    def __init__(self, loom: Loom | None) -> None:
+        self.loom = loom
+        self._current: tuple[Recorder, CurrentStep] | None = None
+        self._interrupted: OrderedDict[str, list[SpanContext]] = OrderedDict()
+
+    def takes(self, run_id: UUID) -> bool:
+        """Whether a start of `run_id` is to be recorded: something is configured, and the run is new."""
+        recorder = self._recorder()
+        if recorder is None or not recorder.active:
+            return False
+        if recorder.knows(run_id.int):  # the same handler twice, or two of them
+            recorder.repeated += 1
+            return False
+        return True
+
+    def get(self, run_id: UUID | None) -> Step | None:
+        """The open step of `run_id`."""
+        recorder = self._recorder()
+        return recorder.get(run_id.int) if recorder is not None and run_id is not None else None
+
+    def open(
+        self,
+        step: Step,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        metadata: Mapping[str, Any] | None,
+        tags: Sequence[str] | None,
+        *,
+        leaf: bool = False,
+        enter: bool = True,
+    ) -> None:
+        """Open `step`; `leaf` and `enter` as for `CurrentStep.enter`."""
+        recorder = self._recorder()
+        if recorder is None:
+            return
+        step.identity = identity_of(metadata or {}, tags or ())
+        step.graph = graph_place(metadata or {})
+        step.task = _running_task()
+        # Whoever could report the run's end holds its UUID: its run manager, or a child's.
+        opened = recorder.open(step, _parent(recorder, key_of(parent_run_id)), end_holder=run_id)
+        if opened is not None and enter:
+            self._current_step(recorder).enter(step, leaf=leaf)
+
+    def close(self, step: Step, outcome: Outcome, error: BaseException | None = None) -> None:
+        """End `step`."""
+        recorder = self._recorder()
+        if recorder is None:
+            return
+        if error is not None and outcome is Outcome.ERROR:
+            note_error(step, error)
+        self._current_step(recorder).leave(step)
+        orphans = Outcome.CANCELLED if error is not None and leaves_orphans(error) else None
+        recorder.close(step.run_id, outcome, orphans=orphans)
+
+    def fail(self, run_id: UUID, error: BaseException) -> None:
+        """End the step of `run_id` with the outcome that `error` stands for."""
+        step = self.get(run_id)
+        if step is None:
+            return
+        outcome = outcome_of(error)
+        if outcome is Outcome.ABANDONED and _is_cancelled(step):
+            outcome = Outcome.CANCELLED  # a cancelled task closes its generators
+        if outcome is Outcome.INTERRUPTED:
+            self._note_interrupt(step)
+        self.close(step, outcome, error)
+
+    # ---------------------------------------------------------------- LangGraph's interrupts
+    def resumed(self, metadata: Mapping[str, Any], inputs: Any) -> Sequence[Link]:
+        """Links to what a resumed thread was interrupted in; it is resumed with `Command(resume=…)` or with None."""
+        thread = metadata.get("thread_id")
+        if thread is None or "langgraph_node" in metadata or str(thread) not in self._interrupted:
+            return ()
+        spans = self._interrupted.pop(str(thread), ())
+        resumes = inputs is None or getattr(inputs, "resume", None) is not None
+        return tuple(Link(context) for context in spans) if resumes else ()
+
+    def _note_interrupt(self, step: Step) -> None:
+        thread = step.graph.get("thread")
+        if thread is None:
+            return
+        self._interrupted.setdefault(thread, []).append(step.span.get_span_context())
+        if len(self._interrupted) > _MOST_THREADS:
+            self._interrupted.popitem(last=False)
+
+    # ---------------------------------------------------------------- state
+    def _recorder(self) -> Recorder | None:
+        loom = self.loom or current_loom()
+        return loom.recorder if loom is not None else None
+
+    def _current_step(self, recorder: Recorder) -> CurrentStep:
+        if self._current is None or self._current[0] is not recorder:
+            self._current = (recorder, CurrentStep(running_run, recorder.span_of))
+        return self._current[1]
+
+
+def _parent(recorder: Recorder, reported: Hashable) -> Hashable:
+    """The reported parent, or the running step where that lies below it.
+
+    A fallback hands its own parent's config to its candidates, and so does code that passes an outer config on.
+    """
+    running = running_run()
+    if reported is None or running is None or running == reported or not recorder.is_below(running, reported):
+        return reported
+    return running
+
+
+def _running_task() -> weakref.ref[asyncio.Task[Any]] | None:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    return weakref.ref(task) if task is not None else None
+
+
+def _is_cancelled(step: Step) -> bool:
+    """Whether the task that began the step is being cancelled, or was."""
+    task = step.task() if step.task is not None else None
+    return task is not None and (task.cancelled() or task.cancelling() > 0)
