@@ -242,9 +242,12 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def _is_ours(db: sqlite3.Connection, path: Path) -> bool:
     """Whether the schema is there; False for a file that is still empty. `StoreError` for anybody else's file."""
-    (application,), (version,) = (
-        db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
-    )
+    if db.in_transaction:
+        application, version, empty = _marks(db)
+    else:
+        db.execute("BEGIN")  # one view of the file, which another process may be laying out
+        application, version, empty = _marks(db)
+        db.commit()
     if application == _APPLICATION_ID and version == SCHEMA_VERSION:
         return True
     if application == _APPLICATION_ID:
@@ -252,9 +255,17 @@ def _is_ours(db: sqlite3.Connection, path: Path) -> bool:
             f"{path} was written by another version of Spanloom (schema {version}, this one reads {SCHEMA_VERSION}): "
             "name another path, or move the file away."
         )
-    if version or application or db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+    if version or application or not empty:
         raise StoreError(_foreign(path))
     return False
+
+
+def _marks(db: sqlite3.Connection) -> tuple[int, int, bool]:
+    """Whose file it is, its schema's version, and whether it holds nothing yet."""
+    empty = db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return application, version, empty
 
 
 def _lay_out(db: sqlite3.Connection, path: Path) -> None:
@@ -277,12 +288,7 @@ def _used_bytes(db: sqlite3.Connection) -> int:
 
 
 def _light(row: Row) -> list[Any]:
-    return [_fitting(getattr(row, column)) for column in _LIGHT]
-
-
-def _fitting(value: Any) -> Any:
-    """What SQLite takes: its integers have 64 bits."""
-    return max(-(2**63), min(2**63 - 1, value)) if isinstance(value, int) else value
+    return [getattr(row, column) for column in _LIGHT]
 
 
 def _json(record: dict[str, Any]) -> str:

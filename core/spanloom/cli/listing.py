@@ -12,30 +12,38 @@ from . import words
 from .trace import Summary
 
 _SHORT = 8  # characters of a trace id
+_NAME = 16  # columns that a name gets before others are left out
+_GAP = 2
+_NUMBERS = ("Duration", "Spans", "Tokens")
+_LEFT_OUT_FIRST = ("Started", "Spans", "Tokens", "Outcome", "Duration")
 
 
 def print_listing(traces: Sequence[Summary], console: Console) -> None:
-    """The traces in the given order."""
+    """The traces in the given order. Names are cut, and on a narrow terminal columns left out, so that lines fit."""
     arrow = "→" if console.encoding.startswith("utf") else "->"
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=False, header_style="bold")
-    table.add_column("Trace", no_wrap=True, style="cyan")
-    table.add_column("Name", no_wrap=True, overflow="ellipsis", min_width=8)
-    table.add_column("Started", no_wrap=True, style="dim")
-    table.add_column("Duration", no_wrap=True, justify="right")
-    table.add_column("Spans", no_wrap=True, justify="right")
-    table.add_column(f"Tokens in {arrow} out", no_wrap=True, justify="right")
-    table.add_column("Outcome", no_wrap=True)
     length = _short(traces)
-    for trace in traces:
-        table.add_row(
-            trace.trace_id[:length],
-            Text(words.one_line(trace.name)),
-            words.started(trace.start_ns),
-            words.duration(trace.duration_ns),
-            f"{trace.spans:,}",
-            words.tokens(trace.input_tokens, trace.output_tokens, arrow),
-            outcome(trace),
-        )
+    columns = {
+        "Trace": [Text(t.trace_id[:length], "cyan") for t in traces],
+        "Name": [Text(words.one_line(t.name)) for t in traces],
+        "Started": [Text(words.started(t.start_ns), "dim") for t in traces],
+        "Duration": [Text(words.duration(t.duration_ns)) for t in traces],
+        "Spans": [Text(f"{t.spans:,}") for t in traces],
+        "Tokens": [Text(words.tokens(t.input_tokens, t.output_tokens, arrow)) for t in traces],
+        "Outcome": [outcome(t) for t in traces],
+    }
+    widths = {head: max(len(head), *(cell.cell_len for cell in cells)) for head, cells in columns.items()}
+    for head in (*_LEFT_OUT_FIRST, None):
+        room = console.width - sum(w + _GAP for h, w in widths.items() if h != "Name")
+        if room >= min(_NAME, widths["Name"]) or head is None:
+            break
+        del widths[head], columns[head]
+    widths["Name"] = max(4, min(widths["Name"], room))
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    for head in columns:
+        right = "right" if head in _NUMBERS else "left"
+        table.add_column(head, no_wrap=True, overflow="ellipsis", width=widths[head], justify=right)  # type: ignore[arg-type]
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     console.print(table)
 
 

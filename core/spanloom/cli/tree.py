@@ -29,6 +29,7 @@ _STYLES = {
 }
 _DURATION = 9  # columns
 _GAP = 2
+_TEXT = 30  # columns that text gets at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,13 @@ class _Drawing:
 
     def draw(self, tops: Sequence[Node]) -> None:
         lines = [(node, *guides) for node, *guides in self._walk(tops)]
-        room = self.width - _DURATION - self.bar - 2 * _GAP
+        room = max(8, self.width - _DURATION - self.bar - _GAP)
         widest = max(
             cell_len(head) + cell_len(_kind(node.row)) + 3 + cell_len(node.row.name) for node, head, _ in lines
         )
         self.label = min(room, widest)
-        self._print(*self._header(tops))
+        for line in self._header(tops):
+            self._wrapped("", line)
         for node, head, below in lines:
             self._print(self._line(node.row, head))
             for detail in self._details(node.row):
@@ -172,18 +174,23 @@ class _Drawing:
         return [words.one_line(str(fact)) for fact in facts if fact]
 
     def _wrapped(self, prefix: str, text: Text) -> None:
-        for line in text.wrap(self.console, max(20, self.width - cell_len(prefix))):
+        prefix = self._room_beside(prefix)
+        for line in text.wrap(self.console, self.width - len(prefix)):
             line.rstrip()
             self._print(Text(prefix, style="dim").append_text(line))
 
     def _block(self, prefix: str, name: str, text: str) -> None:
-        column = 12
+        prefix, column = self._room_beside(prefix), 12
         label = f"{name} " if len(name) >= column else f"{name:<{column}}"
-        lines = Text(words.safe(text)).wrap(self.console, max(20, self.width - cell_len(prefix) - column))
+        lines = Text(words.safe(text)).wrap(self.console, self.width - len(prefix) - column)
         for i, line in enumerate(lines):
             line.rstrip()
             out = Text(prefix, style="dim").append(label if i == 0 else " " * column, style="dim italic")
             self._print(out.append_text(line))
+
+    def _room_beside(self, guides: str) -> str:
+        """The guides, cut where a deep trace on a narrow terminal leaves too little room for text."""
+        return guides[: max(0, self.width - _TEXT)]
 
     def _print(self, *lines: Text) -> None:
         for line in lines:

@@ -98,8 +98,8 @@ class Local:
             outcome=record.get("outcome"),
             start_ns=start,
             end_ns=span.end_time or start,
-            input_tokens=usage.get("input_tokens"),
-            output_tokens=usage.get("output_tokens"),
+            input_tokens=_count(usage.get("input_tokens")),
+            output_tokens=_count(usage.get("output_tokens")),
             error_type=error.get("type"),
             error_message=error.get("message"),
             service=self._service,
@@ -125,6 +125,11 @@ class Local:
         with GUARD.watching("spanloom.destinations.render"):
             return neutral.render(step, seen, span.attributes)
         return neutral.render(step, Visible(identity=seen.identity))
+
+
+def _count(value: Any) -> int | None:
+    """A count that a 64-bit column takes: a larger one is no count of tokens, and stands in the record as text."""
+    return value if isinstance(value, int) else None
 
 
 def _text(value: Any) -> str | None:

@@ -25,8 +25,6 @@ def render(step: Step, visible: Visible, attributes: Mapping[str, Any] | None = 
     """
     counted = step.usage is not None and step.kind in (Kind.LLM, Kind.EMBEDDING)
     record = plain({
-        "kind": step.kind.value,
-        "name": step.name,
         "outcome": step.outcome.value if step.outcome else None,
         "provider": step.provider,
         "request_model": step.request_model,
@@ -55,7 +53,7 @@ def render(step: Step, visible: Visible, attributes: Mapping[str, Any] | None = 
     record["error"] = _error(step, visible)
     record["identity"] = identity(visible)
     record["content"] = content(visible)
-    return _some(record)
+    return {"kind": step.kind.value, "name": plain(step.name), **_some(record)}
 
 
 def render_other(
@@ -73,8 +71,6 @@ def render_other(
     An exception's type, message and stack are the attributes of its event, as the library wrote them.
     """
     record = plain({
-        "kind": SPAN,
-        "name": name,
         "outcome": Outcome.OK.value if error is None else Outcome.ERROR.value,
         "scope": scope,
         "role": role,
@@ -86,7 +82,7 @@ def render_other(
         kind = attributes.get("error.type") or next((k for k in kinds if k), None)
         record["error"] = plain(_some({"type": kind, "message": error}))
     record["identity"] = identity(visible)
-    return _some(record)
+    return {"kind": SPAN, "name": plain(name), **_some(record)}
 
 
 def identity(visible: Visible) -> Record:
