@@ -1,0 +1,104 @@
+"""The handlers that LlamaIndex's dispatcher calls. They record nothing themselves."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from llama_index_instrumentation.base import BaseEvent
+from llama_index_instrumentation.event_handlers import BaseEventHandler
+from llama_index_instrumentation.span import BaseSpan
+from llama_index_instrumentation.span_handlers import BaseSpanHandler
+from opentelemetry import propagate
+from opentelemetry.context import Context
+from pydantic import PrivateAttr
+from spanloom.guard import GUARD
+
+from .recording import Recording, restored
+
+_PROPAGATED = "spanloom"
+
+
+class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
+    """Passes spans on. It keeps none: `open_spans`, `completed_spans` and `dropped_spans` stay empty."""
+
+    _recording: Recording = PrivateAttr()
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self._recording = recording
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "SpanloomSpanHandler"
+
+    def span_enter(
+        self,
+        id_: str,
+        bound_args: inspect.BoundArguments,
+        instance: Any = None,
+        parent_id: str | None = None,
+        tags: dict[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        self._recording.enter(id_, bound_args.arguments, instance, parent_id, tags)
+
+    def span_exit(
+        self,
+        id_: str,
+        bound_args: inspect.BoundArguments,  # noqa: ARG002
+        instance: Any = None,
+        result: Any = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        self._recording.exit(id_, instance, result)
+
+    def span_drop(
+        self,
+        id_: str,
+        bound_args: inspect.BoundArguments,  # noqa: ARG002
+        instance: Any = None,
+        err: BaseException | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        self._recording.drop(id_, instance, err)
+
+    def capture_propagation_context(self) -> dict[str, Any]:
+        """The current trace, for `restore_propagation_context` in another process: W3C headers under `spanloom`."""
+        headers: dict[str, str] = {}
+        with GUARD.watching("spanloom_llama_index.capture_propagation_context"):
+            propagate.inject(headers)
+        return {_PROPAGATED: headers} if headers else {}
+
+    def restore_propagation_context(self, context: dict[str, Any]) -> None:
+        """Let a step that begins without a parent in this context continue the captured trace."""
+        with GUARD.watching("spanloom_llama_index.restore_propagation_context"):
+            headers = context.get(_PROPAGATED)
+            if isinstance(headers, dict):
+                restored.set(propagate.extract(headers, Context()))
+
+    def new_span(self, *args: Any, **kwargs: Any) -> None:
+        """Not used: `span_enter` is overridden."""
+
+    def prepare_to_exit_span(self, *args: Any, **kwargs: Any) -> None:
+        """Not used: `span_exit` is overridden."""
+
+    def prepare_to_drop_span(self, *args: Any, **kwargs: Any) -> None:
+        """Not used: `span_drop` is overridden."""
+
+
+class SpanloomEventHandler(BaseEventHandler):
+    """Passes events on."""
+
+    _recording: Recording = PrivateAttr()
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self._recording = recording
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "SpanloomEventHandler"
+
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:  # noqa: ARG002
+        self._recording.event(event)

@@ -1,0 +1,162 @@
+"""What a model's object says before a call, and what its raw responses say after it.
+
+Only `response.raw` tells usage, finish reasons and the model that answered: the provider's own object, a mapping or an
+object, in as many shapes as there are providers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from spanloom.providers import field, provider_name, usage_of
+from spanloom.step import Step
+from spanloom.usage import Usage
+
+_MODEL_FIELDS = ("model", "model_name", "model_id", "deployment_name", "engine")
+
+_PARAMETERS = {  # LlamaIndex's integrations' words -> the conventions'
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "max_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "seed": "seed",
+    "random_seed": "seed",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "stop": "stop_sequences",
+    "stop_sequences": "stop_sequences",
+}
+
+# A model's `class_name()`, in lower case and without separators, begins with one of these.
+_PROVIDERS = (
+    ("azureopenai", "azure_openai"),
+    ("azure", "azure_ai"),
+    ("openailike", None),
+    ("openrouter", "openrouter"),
+    ("openai", "openai"),
+    ("anthropic", "anthropic"),
+    ("bedrock", "bedrock"),
+    ("gemini", "gemini"),
+    ("genai", "gemini"),
+    ("googlegenai", "gemini"),
+    ("vertex", "vertex"),
+    ("mistral", "mistral"),
+    ("cohere", "cohere"),
+    ("groq", "groq"),
+    ("deepseek", "deepseek"),
+    ("perplexity", "perplexity"),
+    ("ollama", "ollama"),
+    ("watsonx", "watsonx"),
+    ("ibm", "watsonx"),
+    ("xai", "xai"),
+    ("together", "together_ai"),
+    ("fireworks", "fireworks"),
+    ("huggingface", "huggingface"),
+    ("replicate", "replicate"),
+    ("litellm", "litellm"),
+    ("voyage", "voyage_ai"),
+    ("jina", "jina_ai"),
+    ("moonshot", "moonshot"),
+)
+
+
+def describe(step: Step, model: Any, arguments: dict[str, Any] | None = None) -> None:
+    """Write onto `step` what `model` (an LLM or an embedding model) and the call's own `arguments` say."""
+    step.provider = _provider(type(model))
+    name = field(model, *_MODEL_FIELDS)
+    if isinstance(name, str) and name != "unknown":
+        step.request_model = name
+    where = field(model, "api_base", "azure_endpoint", "base_url")
+    if isinstance(where, str):
+        step.server_address, step.server_port = _address(where)
+    if arguments is None:
+        return
+    for source in (vars(model) if hasattr(model, "__dict__") else {}, arguments):
+        for ours, theirs in _PARAMETERS.items():
+            value = source.get(ours)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                step.parameters[theirs] = value
+            elif theirs == "stop_sequences" and value and isinstance(value, (list, tuple, str)):
+                step.parameters[theirs] = [value] if isinstance(value, str) else [str(s) for s in value]
+    if isinstance(name := arguments.get("model"), str):
+        step.request_model = name
+
+
+@lru_cache(maxsize=1_000)
+def _provider(kind: type) -> str | None:
+    try:
+        said = str(kind.class_name())  # type: ignore[attr-defined]
+    except Exception:  # a custom class's own business
+        said = kind.__name__
+    for name in (said, kind.__name__):
+        flat = name.lower().replace("_", "").replace("-", "").replace(" ", "")
+        for prefix, provider in _PROVIDERS:
+            if flat.startswith(prefix):
+                return provider_name(provider)
+    return None
+
+
+@lru_cache(maxsize=1_000)
+def _address(url: str) -> tuple[str | None, int | None]:
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}")
+        default = {"https": 443, "http": 80}.get(parts.scheme)
+        return parts.hostname, parts.port or default
+    except ValueError:
+        return None, None
+
+
+def read(step: Step, response: Any) -> None:
+    """Write onto `step` what one response, or one chunk of a stream, tells; what it leaves out stays as it was."""
+    raw = getattr(response, "raw", None)
+    if raw is not None:
+        _read_raw(step, raw)
+    if step.usage is None:
+        extra = getattr(response, "additional_kwargs", None)
+        if extra and (usage := usage_of(extra)):
+            step.usage = usage
+
+
+def _read_raw(step: Step, raw: Any) -> None:
+    body = field(raw, "message") if field(raw, "type") == "message_start" else None  # Anthropic's first event
+    body = raw if body is None or isinstance(body, str) else body
+    model = field(body, "model", "model_version", "modelVersion", "modelId")
+    if isinstance(model, str):
+        step.response_model = model
+    answer_id = field(body, "id", "response_id", "responseId")
+    if isinstance(answer_id, str):
+        step.response_id = answer_id
+    reasons = _finish_reasons(body)
+    if reasons:
+        step.finish_reasons = reasons
+    told = field(body, "usage", "usage_metadata", "usageMetadata")
+    usage = usage_of(told if told is not None else field(field(body, "meta") or {}, "tokens"))
+    if usage is None and told is None:
+        usage = usage_of(raw) if field(raw, "eval_count", "prompt_eval_count") is not None else None
+    if usage:
+        step.usage = _added(step.usage, usage)
+
+
+def _added(before: Usage | None, new: Usage) -> Usage:
+    """The newer counts; Anthropic's stream tells the input first and the output last."""
+    if before is None:
+        return new
+    return replace(before, **new.inclusive())
+
+
+def _finish_reasons(body: Any) -> tuple[str, ...]:
+    choices = field(body, "choices", "candidates")
+    if isinstance(choices, (list, tuple)):
+        found = [field(choice, "finish_reason", "finishReason") for choice in choices]
+    else:
+        delta = field(body, "delta")
+        found = [
+            field(body, "finish_reason", "stop_reason", "stopReason", "done_reason")
+            or (field(delta, "stop_reason") if delta is not None and not isinstance(delta, str) else None)
+        ]
+    return tuple(str(getattr(reason, "value", reason)) for reason in found if reason is not None)

@@ -1,0 +1,84 @@
+"""Registering with LlamaIndex, once, by whichever door."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
+from llama_index.core.callbacks.schema import CBEventType
+from llama_index.core.instrumentation import get_dispatcher
+from spanloom.setup import Loom
+
+from .handlers import SpanloomEventHandler, SpanloomSpanHandler
+from .recording import Recording
+
+_lock = threading.Lock()
+_recording: Recording | None = None
+
+
+def instrument(loom: Loom | None = None) -> None:
+    """Trace everything that LlamaIndex does in this process, on its root dispatcher.
+
+    Without `loom`, what `spanloom.configure()` set up last is asked at each span, so it may be called later, or again.
+    A second call registers nothing anew; a `loom` that it names takes the place of the first one.
+    """
+    global _recording
+    with _lock:
+        root = get_dispatcher()  # the root
+        if _recording is None:
+            _recording = Recording(loom)
+        elif loom is not None:
+            _recording.loom = loom
+        if not any(isinstance(h, SpanloomSpanHandler) for h in root.span_handlers):
+            root.add_span_handler(SpanloomSpanHandler(_recording))
+        if not any(isinstance(h, SpanloomEventHandler) for h in root.event_handlers):
+            root.add_event_handler(SpanloomEventHandler(_recording))
+
+
+def uninstrument() -> None:
+    """Take Spanloom's handlers off the root dispatcher; others stay. Steps that are open end as `incomplete`."""
+    global _recording
+    with _lock:
+        root = get_dispatcher()  # the root
+        root.span_handlers = [h for h in root.span_handlers if not isinstance(h, SpanloomSpanHandler)]
+        root.event_handlers = [h for h in root.event_handlers if not isinstance(h, SpanloomEventHandler)]
+        if _recording is not None:
+            _recording.end_all()
+        _recording = None
+
+
+class SpanloomCallbackHandler(BaseCallbackHandler):
+    """For `Settings.callback_manager = CallbackManager([SpanloomCallbackHandler()])`: the same as `instrument(loom)`.
+
+    It records nothing itself, so that both together trace once.
+    """
+
+    def __init__(self, loom: Loom | None = None) -> None:
+        super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
+        instrument(loom)
+
+    def on_event_start(
+        self,
+        event_type: CBEventType,  # noqa: ARG002
+        payload: dict[str, Any] | None = None,  # noqa: ARG002
+        event_id: str = "",
+        parent_id: str = "",  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> str:
+        return event_id
+
+    def on_event_end(
+        self,
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
+        event_id: str = "",
+        **kwargs: Any,
+    ) -> None:
+        """The dispatcher tells."""
+
+    def start_trace(self, trace_id: str | None = None) -> None:
+        """The dispatcher tells."""
+
+    def end_trace(self, trace_id: str | None = None, trace_map: dict[str, list[str]] | None = None) -> None:
+        """The dispatcher tells."""

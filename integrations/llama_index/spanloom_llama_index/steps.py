@@ -1,0 +1,149 @@
+"""Which of LlamaIndex's spans are steps, and of which family; all others fold into the step around them."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
+from llama_index.core.base.base_query_engine import BaseQueryEngine
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding
+from llama_index.core.base.llms.base import BaseLLM
+from llama_index.core.chat_engine.types import BaseChatEngine, StreamingAgentChatResponse
+from llama_index.core.image_retriever import BaseImageRetriever
+from llama_index.core.ingestion import IngestionPipeline
+from llama_index.core.llms.structured_llm import StructuredLLM
+from llama_index.core.multi_modal_llms.base import MultiModalLLM
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.response_synthesizers.base import BaseSynthesizer
+from llama_index.core.tools.types import BaseTool
+from llama_index.core.workflow import Workflow
+from spanloom.step import Kind
+
+_UUID = 37  # "-" and a UUID, at the end of every span id
+
+
+class Family(enum.Enum):
+    """What a span is to us. The value is the kind of its step; None where the span is no step."""
+
+    # Each value is a pair, so that families of one kind stay distinct.
+    QUERY = (Kind.CHAIN, "query")
+    SYNTHESIZE = (Kind.CHAIN, "synthesize")
+    CHAT = (Kind.CHAIN, "chat")
+    INGESTION = (Kind.CHAIN, "ingestion")
+    WORKFLOW_STEP = (Kind.CHAIN, "workflow step")
+    WORKFLOW = (Kind.WORKFLOW, "workflow")
+    AGENT = (Kind.AGENT, "agent")
+    RETRIEVER = (Kind.RETRIEVER, "retriever")
+    RERANKER = (Kind.RERANKER, "reranker")
+    EMBEDDING = (Kind.EMBEDDING, "embedding")
+    LLM = (Kind.LLM, "llm")
+    TOOL = (Kind.TOOL, "tool")
+    POSTPROCESSOR = (None, "postprocessor")  # a reranker, should it send an event that says so
+    CHAT_HISTORY = (None, "chat history")  # drains a chat engine's stream, in a thread or task of its own
+    INTERNAL = (None, "internal")
+
+    @property
+    def kind(self) -> Kind | None:
+        return self.value[0]
+
+    @property
+    def is_run(self) -> bool:
+        return self in (Family.WORKFLOW, Family.AGENT)
+
+
+def _both(*names: str) -> frozenset[str]:
+    return frozenset(names) | {f"a{name}" for name in names}
+
+
+_CHAT = _both("chat", "stream_chat")
+
+_TABLE: tuple[tuple[type, frozenset[str], Family], ...] = (
+    (StructuredLLM, _both("chat", "stream_chat", "complete", "stream_complete"), Family.INTERNAL),  # wraps the model
+    (BaseLLM, _CHAT | _both("complete", "stream_complete"), Family.LLM),
+    (MultiModalLLM, _CHAT | _both("complete", "stream_complete"), Family.LLM),
+    (
+        BaseEmbedding,
+        _both("get_query_embedding", "get_text_embedding", "get_text_embedding_batch"),
+        Family.EMBEDDING,
+    ),
+    (
+        BaseSparseEmbedding,
+        _both("get_query_embedding", "get_text_embedding", "get_text_embedding_batch"),
+        Family.EMBEDDING,
+    ),
+    (BaseRetriever, _both("retrieve"), Family.RETRIEVER),
+    (
+        BaseImageRetriever,
+        _both("text_to_image_retrieve", "image_to_image_retrieve"),
+        Family.RETRIEVER,
+    ),
+    (
+        BaseNodePostprocessor,
+        _both("postprocess_nodes") | {"_postprocess_nodes", "_apostprocess_nodes"},
+        Family.RERANKER,
+    ),
+    (BaseSynthesizer, _both("synthesize"), Family.SYNTHESIZE),
+    (BaseQueryEngine, _both("query"), Family.QUERY),
+    (BaseChatEngine, _CHAT, Family.CHAT),
+    (BaseTool, _both("call") | {"__call__"}, Family.TOOL),
+    (IngestionPipeline, _both("run"), Family.INGESTION),
+    (BaseWorkflowAgent, frozenset({"run"}), Family.AGENT),
+    (AgentWorkflow, frozenset({"run"}), Family.AGENT),
+    (Workflow, frozenset({"run"}), Family.WORKFLOW),
+    (StreamingAgentChatResponse, _both("write_response_to_history"), Family.CHAT_HISTORY),
+)
+
+_known: dict[tuple[type, str], Family] = {}
+
+
+def family_of(instance: Any, method: str) -> Family:
+    """The family of the span of `instance.method`; a span without an instance is a workflow's step, or internal."""
+    key = (type(instance), method)
+    family = _known.get(key)
+    if family is None:
+        family = _known[key] = _find(type(instance), method)
+        if len(_known) > 10_000:  # classes made at run time
+            _known.clear()
+    return family
+
+
+def _find(kind: type, method: str) -> Family:
+    for base, methods, family in _TABLE:
+        if method in methods and issubclass(kind, base):
+            if family is Family.RERANKER and not any("rerank" in c.__name__.lower() for c in kind.__mro__):
+                return Family.POSTPROCESSOR
+            return family
+    return Family.INTERNAL
+
+
+def name_of(span_id: str) -> str:
+    """`Class.method`, as the span id gives it: without the UUID, and after the last `<locals>.`."""
+    return span_id[:-_UUID].rpartition("<locals>.")[2] or span_id
+
+
+def method_of(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+_FREE_FUNCTIONS = frozenset({"run_jobs", "worker"})  # of llama_index.core.async_utils: their spans have no instance
+
+
+def is_workflow_step(instance: Any, name: str) -> bool:
+    """Whether a span right below a workflow's run is one of its steps."""
+    return instance is None and name not in _FREE_FUNCTIONS
+
+
+def runs_in_caller(instance: Any) -> bool:
+    """Whether the span of `instance.run()` is entered in the caller's context, where it stays behind as the active one.
+
+    So in versions of the workflows package whose `run` is itself decorated; later ones enter it in the run's own task.
+    """
+    return hasattr(type(instance).run, "__dispatcher_span_decorated__")
+
+
+def is_output_schema(tool: Any) -> bool:
+    """Whether a tool is a structured output's schema in disguise, which no model chose and nobody runs."""
+    return getattr(getattr(tool, "_fn", None), "__module__", None) == "llama_index.core.program.function_program"
