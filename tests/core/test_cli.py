@@ -139,8 +139,8 @@ def test_the_tree_says_what_ran_where_for_how_long_at_what_cost(agent):
     assert lines[4:] == [
         "agent support       1.00 s  ━━━━━━━━━━━━━━━━━━━━",
         "├ llm ChatModel     250 ms  ━━━━━",
-        "│   gpt-4o-mini · 1,204 → 87 tokens (600 cached, 12 reasoning) · first token",
-        "│   after 70 ms · finish: tool_calls",
+        "│   gpt-4o-mini · 1,204 → 87 tokens (600 cached, 12 reasoning)",
+        "│   first token after 70 ms · finish tool_calls",
         "├ tool find         500 ms       ━━━━━━━━━━",
         "│ └ redis GET       460 ms       ━━━━━━━━━╸",
         "└ parser ✗ Parser   100 ms                    ━━",

@@ -20,7 +20,7 @@ class Node:
 def arrange(rows: Sequence[Row]) -> list[Node]:
     """The top spans of the trace. A span whose parent is not in the file (still running, remote) stands at the top."""
     nodes = {row.span_id: Node(row) for row in sorted(rows, key=lambda r: (r.start_ns, -r.end_ns))}
-    tops = []
+    tops: list[Node] = []
     for node in nodes.values():
         above = nodes.get(node.row.parent_id or "")
         (above.children if above is not None and above is not node else tops).append(node)

@@ -65,7 +65,7 @@ class _Drawing:
         self.label = 0
 
     def draw(self, tops: Sequence[Node]) -> None:
-        lines = [(node, *guides) for node, *guides in self._walk(tops)]
+        lines = list(self._walk(tops))
         room = max(8, self.width - _DURATION - self.bar - _GAP)
         widest = max(
             cell_len(head) + cell_len(_kind(node.row)) + 3 + cell_len(node.row.name) for node, head, _ in lines
@@ -75,7 +75,8 @@ class _Drawing:
             self._wrapped("", line)
         for node, head, below in lines:
             self._print(self._line(node.row, head))
-            for detail in self._details(node.row):
+            self._facts(below, node.row)
+            for detail in self._troubles(node.row):
                 self._wrapped(below, detail)
             if self.content:
                 for name, text in blocks(node.row.record or {}):
@@ -143,27 +144,38 @@ class _Drawing:
             cells.append(g.full if in_left and in_right else g.left if in_left else g.right if in_right else " ")
         return "".join(cells)
 
-    def _details(self, row: Row) -> Iterator[Text]:
-        record, dot = row.record or {}, self.glyphs.dot
-        if facts := self._facts(row, record):
-            yield Text(dot.join(facts), style="dim")
+    def _troubles(self, row: Row) -> Iterator[Text]:
         if row.outcome not in (None, "ok", "error"):
             yield Text(row.outcome or "", style="yellow")
         if row.outcome == "error" or row.error_type:
             said = [words.safe(part.strip()) for part in (row.error_type, row.error_message) if part and part.strip()]
             yield Text(": ".join(said) or "error", style="red")
 
-    def _facts(self, row: Row, record: dict[str, Any]) -> list[str]:
+    def _facts(self, below: str, row: Row) -> None:
+        """What is known of a model call or a retrieval, on as many lines as it takes; a fact is not torn apart."""
+        line, prefix = "", self._room_beside(below)
+        for fact in self._facts_of(row, row.record or {}):
+            if line and cell_len(f"{line}{self.glyphs.dot}{fact}") > self.width - len(prefix):
+                self._wrapped(below, Text(line, style="dim"))
+                line = ""
+            line += self.glyphs.dot + fact if line else fact
+        if line:
+            self._wrapped(below, Text(line, style="dim"))
+
+    def _facts_of(self, row: Row, record: dict[str, Any]) -> list[str]:
         usage = record.get("usage", {})
         facts = [record.get("response_model") or record.get("request_model")]
         if said := words.tokens(row.input_tokens, row.output_tokens, self.glyphs.arrow):
-            parts = (("cached", "cache_read_tokens"), ("cache written", "cache_write_tokens"))
-            parts += (("reasoning", "reasoning_tokens"),)
+            parts = (
+                ("cached", "cache_read_tokens"),
+                ("cache written", "cache_write_tokens"),
+                ("reasoning", "reasoning_tokens"),
+            )
             within = ", ".join(f"{usage[key]:,} {word}" for word, key in parts if usage.get(key))
             facts.append(f"{said} tokens" + (f" ({within})" if within else ""))
         if (first := record.get("first_token_ns")) is not None:
             facts.append(f"first token after {words.duration(max(0, first - row.start_ns))}")
-        facts += [f"finish: {reason}" for reason in record.get("finish_reasons", ()) if reason != "stop"]
+        facts += [f"finish {reason}" for reason in record.get("finish_reasons", ()) if reason != "stop"]
         if record.get("cache_hit"):
             facts.append("from the cache")
         for key, noun in (("document_count", "document"), ("embedding_count", "vector")):
