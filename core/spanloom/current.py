@@ -9,7 +9,10 @@ caller's current span is the very object that it was.
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Callable, Hashable, Iterator
+from types import FrameType
 from typing import Any
 
 from opentelemetry.context import Context, attach, get_current
@@ -26,17 +29,39 @@ SpanOf = Callable[[Hashable], Span | None]
 
 
 class _Leaf:
-    """A model or retriever step: its body runs in its caller's own frame, where no framework variable tells it apart."""
+    """A model or retriever step: its body runs in its caller's own frame, where no framework variable tells it apart.
 
-    __slots__ = ("at", "below", "step")
+    `frame_id` is the frame that calls the body, in the task that began the step. A call that was cancelled is never
+    reported as ended, and its exception may live on: but its frame is on that task's stack no more.
+    """
 
-    def __init__(self, step: Step, at: Hashable, below: _Leaf | None) -> None:
-        self.step, self.at, self.below = step, at, below
+    __slots__ = ("at", "below", "frame_id", "step")
+
+    def __init__(self, step: Step, at: Hashable, below: _Leaf | None, frame_id: int | None) -> None:
+        self.step, self.at, self.below, self.frame_id = step, at, below, frame_id
 
     @property
     def live(self) -> bool:
+        step = self.step
         # From its first chunk on, a model's body alternates with the consumer of its stream.
-        return not self.step.closed and not self.step.streaming
+        if step.closed or step.streaming or (step.end_holder is not None and step.end_holder() is None):
+            return False
+        if self.frame_id is None or step.task is None or running_task() is not step.task():
+            return True
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if id(frame) == self.frame_id:
+                return True
+            frame = frame.f_back
+        return False
+
+
+def running_task() -> asyncio.Task[Any] | None:
+    """The asyncio task that runs the caller; None outside of any."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 class StepContext(Context):
@@ -104,8 +129,9 @@ class StepContext(Context):
 class CurrentStep:
     """Keeps a `StepContext` current for one framework and one recorder."""
 
-    def __init__(self, locate: Locate, span_of: SpanOf) -> None:
-        self.locate, self.span_of = locate, span_of
+    def __init__(self, locate: Locate, span_of: SpanOf, between: tuple[str, ...] = ()) -> None:
+        """`between` are the packages whose frames lie between a leaf's caller and `enter`."""
+        self.locate, self.span_of, self._between = locate, span_of, (__package__, *between)
 
     def enter(self, step: Step, *, leaf: bool = False, base: Hashable = None) -> None:
         """Make sure that code inside `step`'s body sees its span. Call it in the context that the body inherits.
@@ -125,7 +151,8 @@ class CurrentStep:
             outer, below = before, None
             if base is None and run_id != step.run_id:
                 base = run_id
-        entered = StepContext(outer, base, self.locate, self.span_of, _Leaf(step, run_id, below) if leaf else None)
+        inner = _Leaf(step, run_id, below, self._caller(step)) if leaf else None
+        entered = StepContext(outer, base, self.locate, self.span_of, inner)
         attach(entered)
         step.entry = (entered, before)
 
@@ -140,3 +167,11 @@ class CurrentStep:
             step.entry = None
             if get_current() is entered:
                 attach(before)
+
+    def _caller(self, step: Step) -> int | None:
+        if step.task is None:
+            return None
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and str(frame.f_globals.get("__name__")).startswith(self._between):
+            frame = frame.f_back
+        return None if frame is None else id(frame)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
@@ -11,7 +10,7 @@ from uuid import UUID
 
 from langchain_core.runnables.config import var_child_runnable_config
 from opentelemetry.trace import Link, SpanContext
-from spanloom.current import CurrentStep
+from spanloom.current import CurrentStep, running_task
 from spanloom.recorder import Recorder, note_error
 from spanloom.setup import Loom, current_loom
 from spanloom.step import Outcome, Step
@@ -20,6 +19,7 @@ from .labels import graph_place, identity_of
 from .outcomes import leaves_orphans, outcome_of
 
 _MOST_THREADS = 10_000
+_BETWEEN = (__package__, "langchain_core.callbacks")
 
 
 def running_run() -> int | None:
@@ -73,7 +73,8 @@ class Runs:
             return
         step.identity = identity_of(metadata or {}, tags or ())
         step.graph = graph_place(metadata or {})
-        step.task = _running_task()
+        task = running_task()
+        step.task = weakref.ref(task) if task is not None else None
         # Whoever could report the run's end holds its UUID: its run manager, or a child's.
         opened = recorder.open(step, _parent(recorder, key_of(parent_run_id)), end_holder=run_id)
         if opened is not None and enter:
@@ -127,7 +128,7 @@ class Runs:
 
     def _current_step(self, recorder: Recorder) -> CurrentStep:
         if self._current is None or self._current[0] is not recorder:
-            self._current = (recorder, CurrentStep(running_run, recorder.span_of))
+            self._current = (recorder, CurrentStep(running_run, recorder.span_of, _BETWEEN))
         return self._current[1]
 
 
@@ -140,14 +141,6 @@ def _parent(recorder: Recorder, reported: Hashable) -> Hashable:
     if reported is None or running is None or running == reported or not recorder.is_below(running, reported):
         return reported
     return running
-
-
-def _running_task() -> weakref.ref[asyncio.Task[Any]] | None:
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return None
-    return weakref.ref(task) if task is not None else None
 
 
 def _is_cancelled(step: Step) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -49,6 +50,8 @@ def traced() -> Iterator[Traced]:
         try:
             yield traced
             assert trace.get_current_span() is before, "the caller's current span changed"
+            gc.collect()  # a failing test's traceback may hold on to a run that was cancelled
+            traced.flush()
             assert traced.loom.stats()["steps"]["open"] == 0, [s.name for s in traced.loom.recorder._open.values()]
         finally:
             traced.loom.shutdown()

@@ -1,0 +1,182 @@
+"""LangGraph: nodes, subgraphs, fan-out, interrupts, handoffs, retries and timeouts."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from typing import Annotated, TypedDict
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import NodeTimeoutError
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command, RetryPolicy, Send, interrupt
+
+from tests.integrations.langchain.fakes import Chat, call, probe, search
+
+
+class State(TypedDict):
+    seen: Annotated[list, operator.add]
+
+
+def visit(state):
+    with probe():
+        return {"seen": [1]}
+
+
+async def avisit(state):
+    with probe():
+        await asyncio.sleep(0)
+        return {"seen": [1]}
+
+
+def line(**nodes):
+    graph, before = StateGraph(State), START
+    for name, node in nodes.items():
+        graph.add_node(name, node)
+        graph.add_edge(before, name)
+        before = name
+    return graph
+
+
+def test_a_subgraph_nests_in_its_node_and_spans_in_theirs(traced):
+    inner = line(a=visit).compile(name="inner")
+    line(first=visit, sub=inner).compile(name="outer").invoke({"seen": []}, traced.config)
+    assert traced.tree() == ["chain:outer", "  chain:first", "  chain:sub", "    chain:inner", "      chain:a"]
+    assert traced.parent_of_probe() == ["a", "first"]
+    assert traced.memory.step("a").graph["node"] == "a"
+    assert traced.memory.step("first").graph["step"] == 1
+
+
+def test_fan_out_puts_each_span_into_its_own_branch(traced):
+    graph = StateGraph(State)
+    graph.add_node("plan", lambda s: {"seen": []})
+    graph.add_node("work", avisit)
+    graph.add_edge(START, "plan")
+    graph.add_conditional_edges("plan", lambda s: [Send("work", {"seen": []}) for _ in range(4)], ["work"])
+    asyncio.run(graph.compile().ainvoke({"seen": []}, traced.config))
+    traced.flush()
+    work = {s.span_id for s in traced.memory.steps if s.name == "work"}
+    assert {e.span.parent.span_id for e in traced.memory.spans if e.step is None} == work
+    assert len(work) == 4
+
+
+def test_an_interrupt_is_no_error_and_the_resumed_run_links_to_it(traced):
+    def ask(state):
+        return {"seen": [interrupt("sure?")]}
+
+    graph = line(before=visit, sub=line(ask=ask).compile()).compile(checkpointer=InMemorySaver(), name="hitl")
+    config = {**traced.config, "configurable": {"thread_id": "t1"}}
+    graph.invoke({"seen": []}, config)
+    graph.invoke(Command(resume="yes"), config)
+    traced.flush()
+    first, second = (s for s in traced.memory.steps if s.name == "hitl")
+    interrupted = [s for s in traced.memory.steps if s.outcome == "interrupted"]
+    assert [s.name for s in interrupted] == ["ask", "LangGraph", "sub"]
+    assert not first.links
+    assert {link.context.span_id for link in second.links} == {s.span_id for s in interrupted}
+    assert all(s.outcome == "ok" for s in (first, second))
+    assert all(s.identity.session_id == "t1" for s in traced.memory.steps)
+
+
+def test_a_new_question_on_an_interrupted_thread_links_to_nothing(traced):
+    graph = line(ask=lambda s: {"seen": [interrupt("?")]}).compile(checkpointer=InMemorySaver(), name="hitl")
+    config = {**traced.config, "configurable": {"thread_id": "t1"}}
+    graph.invoke({"seen": []}, config)
+    graph.invoke({"seen": []}, config)
+    traced.flush()
+    assert not [s for s in traced.memory.steps if s.links]
+
+
+def test_a_handoff_is_no_error(traced):
+    @tool
+    def ask_bob() -> Command:
+        """Hand over to Bob."""
+        return Command(goto="bob", graph=Command.PARENT, update={"messages": []})
+
+    alice = create_agent(Chat(answers=[call("ask_bob")]), [ask_bob], name="alice")
+    bob = create_agent(Chat(answers=[AIMessage("hello")]), [], name="bob")
+    graph = StateGraph(MessagesState)
+    graph.add_node("alice", alice, destinations=("bob",))
+    graph.add_node("bob", bob)
+    graph.add_edge(START, "alice")
+    graph.compile().invoke({"messages": [("user", "x")]}, traced.config)
+    traced.flush()
+    assert {s.name for s in traced.memory.steps if s.outcome == "handoff"} == {"alice", "tools"}
+    assert not [s for s in traced.memory.steps if s.outcome == "error"]
+    assert [s.agent_name for s in traced.memory.steps if s.kind == "agent"] == ["alice", "bob"]
+
+
+def test_a_node_that_is_retried_is_a_step_an_attempt(traced):
+    tries = []
+
+    def flaky(state):
+        tries.append(1)
+        if len(tries) == 1:
+            raise ConnectionError("down")
+        return {"seen": []}
+
+    graph = StateGraph(State)
+    policy = RetryPolicy(initial_interval=0.001, retry_on=ConnectionError)
+    graph.add_node("flaky", flaky, retry_policy=policy)
+    graph.add_edge(START, "flaky")
+    graph.compile().invoke({"seen": []}, traced.config)
+    traced.flush()
+    assert [str(s.outcome) for s in traced.memory.steps if s.name == "flaky"] == ["error", "ok"]
+
+
+def test_a_node_that_times_out_takes_what_runs_in_it_along(traced):
+    @tool
+    async def slow(q: str) -> str:
+        """Never answer."""
+        await asyncio.Event().wait()
+        return q
+
+    async def node(state):
+        await slow.ainvoke({"q": "x"})
+
+    graph = StateGraph(State)
+    graph.add_node("node", node, timeout=0.05)
+    graph.add_edge(START, "node")
+    with pytest.raises(NodeTimeoutError):
+        asyncio.run(graph.compile().ainvoke({"seen": []}, traced.config))
+    outcomes = traced.outcomes()
+    assert outcomes["slow"] == "cancelled"
+    assert outcomes["LangGraph"] == "error"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_graph_stream_that_is_left_is_abandoned(traced, asynchronous):
+    graph = line(a=avisit if asynchronous else visit, b=avisit if asynchronous else visit).compile(name="graph")
+
+    async def main():
+        stream = graph.astream({"seen": []}, traced.config)
+        async for _ in stream:
+            break
+        await stream.aclose()
+
+    if asynchronous:
+        asyncio.run(main())
+    else:
+        stream = graph.stream({"seen": []}, traced.config)
+        next(stream)
+        stream.close()
+    assert traced.outcomes()["graph"] == "abandoned"
+
+
+@pytest.mark.parametrize("mode", ["values", "updates", "messages", "debug", ["messages", "custom"]])
+def test_every_stream_mode_gives_the_same_tree(traced, mode):
+    agent = create_agent(Chat(answers=[call("search", q="z"), AIMessage("one two")]), [search], name="helper")
+    list(agent.stream({"messages": [("user", "x")]}, traced.config, stream_mode=mode))
+    assert traced.tree() == [
+        "agent:helper",
+        "  chain:model",
+        "    llm:Chat",
+        "  chain:tools",
+        "    tool:search",
+        "  chain:model",
+        "    llm:Chat",
+    ]
