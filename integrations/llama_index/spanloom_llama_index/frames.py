@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,8 +76,8 @@ class Frames:
 
     def inside(self, span_id: str | None) -> str | None:
         """The span whose body code is in, where `span_id` is the active one."""
-        while span_id in self._left_behind:
-            span_id = self._left_behind[span_id]
+        while span_id is not None and span_id in self._left_behind:
+            span_id = self._left_behind.get(span_id)
         return span_id
 
     def __len__(self) -> int:
@@ -86,7 +87,5 @@ class Frames:
 def _remember(where: OrderedDict[str, str | None], key: str, value: str | None) -> None:
     where[key] = value
     if len(where) > _REMEMBERED:
-        try:
+        with suppress(KeyError):  # another thread was faster
             where.popitem(last=False)
-        except KeyError:  # another thread was faster
-            pass

@@ -39,27 +39,27 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
         instance: Any = None,
         parent_id: str | None = None,
         tags: dict[str, Any] | None = None,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         self._recording.enter(id_, bound_args.arguments, instance, parent_id, tags)
 
     def span_exit(
         self,
         id_: str,
-        bound_args: inspect.BoundArguments,  # noqa: ARG002
+        bound_args: inspect.BoundArguments,
         instance: Any = None,
         result: Any = None,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         self._recording.exit(id_, instance, result)
 
     def span_drop(
         self,
         id_: str,
-        bound_args: inspect.BoundArguments,  # noqa: ARG002
+        bound_args: inspect.BoundArguments,
         instance: Any = None,
         err: BaseException | None = None,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         self._recording.drop(id_, instance, err)
 
@@ -100,5 +100,5 @@ class SpanloomEventHandler(BaseEventHandler):
     def class_name(cls) -> str:
         return "SpanloomEventHandler"
 
-    def handle(self, event: BaseEvent, **kwargs: Any) -> None:  # noqa: ARG002
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         self._recording.event(event)

@@ -67,7 +67,7 @@ _PROVIDERS = (
 
 def describe(step: Step, model: Any, arguments: dict[str, Any] | None = None) -> None:
     """Write onto `step` what `model` (an LLM or an embedding model) and the call's own `arguments` say."""
-    step.provider = _provider(type(model))
+    step.provider = _provider_of(model)
     name = field(model, *_MODEL_FIELDS)
     if isinstance(name, str) and name != "unknown":
         step.request_model = name
@@ -87,18 +87,18 @@ def describe(step: Step, model: Any, arguments: dict[str, Any] | None = None) ->
         step.request_model = name
 
 
-@lru_cache(maxsize=1_000)
-def _provider(kind: type) -> str | None:
+def _provider_of(model: Any) -> str | None:
     try:
-        said = str(kind.class_name())  # type: ignore[attr-defined]
+        said = str(model.class_name())
     except Exception:  # a custom class's own business
-        said = kind.__name__
-    for name in (said, kind.__name__):
-        flat = name.lower().replace("_", "").replace("-", "").replace(" ", "")
-        for prefix, provider in _PROVIDERS:
-            if flat.startswith(prefix):
-                return provider_name(provider)
-    return None
+        said = ""
+    return _provider(said) or _provider(type(model).__name__)
+
+
+@lru_cache(maxsize=1_000)
+def _provider(class_name: str) -> str | None:
+    flat = class_name.lower().replace("_", "").replace("-", "").replace(" ", "")
+    return next((provider_name(provider) for prefix, provider in _PROVIDERS if flat.startswith(prefix)), None)
 
 
 @lru_cache(maxsize=1_000)

@@ -7,7 +7,7 @@ from typing import Any
 
 from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.callbacks.schema import CBEventType
-from llama_index.core.instrumentation import get_dispatcher
+from llama_index_instrumentation import get_dispatcher
 from spanloom.setup import Loom
 
 from .handlers import SpanloomEventHandler, SpanloomSpanHandler
@@ -60,11 +60,11 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
 
     def on_event_start(
         self,
-        event_type: CBEventType,  # noqa: ARG002
-        payload: dict[str, Any] | None = None,  # noqa: ARG002
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
         event_id: str = "",
-        parent_id: str = "",  # noqa: ARG002
-        **kwargs: Any,  # noqa: ARG002
+        parent_id: str = "",
+        **kwargs: Any,
     ) -> str:
         return event_id
 

@@ -22,6 +22,7 @@ from llama_index.core.tools.types import BaseTool
 from llama_index.core.workflow import Workflow
 from spanloom.step import Kind
 
+_MOST_KNOWN = 10_000
 _UUID = 37  # "-" and a UUID, at the end of every span id
 
 
@@ -47,7 +48,8 @@ class Family(enum.Enum):
 
     @property
     def kind(self) -> Kind | None:
-        return self.value[0]
+        kind: Kind | None = self.value[0]
+        return kind
 
     @property
     def is_run(self) -> bool:
@@ -105,7 +107,7 @@ def family_of(instance: Any, method: str) -> Family:
     family = _known.get(key)
     if family is None:
         family = _known[key] = _find(type(instance), method)
-        if len(_known) > 10_000:  # classes made at run time
+        if len(_known) > _MOST_KNOWN:  # classes made at run time
             _known.clear()
     return family
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from llama_index_instrumentation.span import active_span_id
@@ -54,10 +54,8 @@ class Stream:
         finally:
             if get_current() is context:
                 detach(entered)
-            try:
+            with suppress(ValueError):  # thrown away in another context: that one keeps nothing of ours
                 active_span_id.reset(active)
-            except ValueError:  # thrown away in another context: that one keeps nothing of ours
-                pass
 
     def drain(self, source: Any) -> Generator[Any, None, None]:
         """`source`, piece by piece."""

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import spanloom
+from llama_index.core import Settings
+from opentelemetry import trace
+from spanloom.testing import Memory, strict
+from spanloom_llama_index import instrument, registration, uninstrument
+
+from tests.integrations.llama_index.fakes import FakeLLM, embedding
+
+
+FRAMEWORK_WARNINGS = (  # of LlamaIndex's own making
+    "ignore:Exception ignored in. <(function BaseEventLoop|function Connection|socket)",
+    "ignore:The `json` method is deprecated",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "llama_index" in str(item.path):
+            for warning in FRAMEWORK_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+class Traced:
+    """One configuration in memory, with LlamaIndex instrumented."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.loom = spanloom.configure(self.memory, service_name="tests")
+        instrument()
+
+    def tree(self) -> list[str]:
+        self.flush()
+        return self.memory.tree()
+
+    def flush(self) -> None:
+        assert self.loom.flush(5.0)
+
+    def outcomes(self) -> dict[str, str]:
+        self.flush()
+        return {s.name: str(s.outcome) for s in self.memory.steps}
+
+    def probes(self, name: str = "probe") -> list[str | None]:
+        """The names of the spans right above each span of "another library"."""
+        self.flush()
+        by_id = {e.span.context.span_id: e for e in self.memory.spans}
+        parents = []
+        for ended in self.memory.spans:
+            if ended.step is None and ended.span.name == name:
+                parent = by_id.get(ended.span.parent.span_id) if ended.span.parent else None
+                parents.append(parent.step.name if parent and parent.step else parent.span.name if parent else None)
+        return sorted(parents, key=str)
+
+    @property
+    def still_open(self) -> list[str]:
+        return [s.name for s in self.loom.recorder._open.values()]
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float = 5.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, f"still open: {self.still_open}"
+            threading.Event().wait(0.002)
+
+
+@pytest.fixture
+def traced() -> Iterator[Traced]:
+    before_model, before_embedding = Settings._llm, Settings._embed_model
+    Settings.llm, Settings.embed_model = FakeLLM(), embedding()
+    with strict():
+        traced = Traced()
+        before = trace.get_current_span()
+        try:
+            yield traced
+            gc.collect()
+            assert trace.get_current_span() is before, "the caller's current span changed"
+            assert not traced.still_open
+            recording = registration._recording
+            if recording is not None:
+                assert not recording.frames.open, [f.id for f in recording.frames.open.values()]
+                assert not recording._streaming
+        finally:
+            uninstrument()
+            traced.loom.shutdown()
+            Settings._llm, Settings._embed_model = before_model, before_embedding
