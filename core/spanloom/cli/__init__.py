@@ -11,7 +11,9 @@ from .. import __version__
 from ..store import Reading, StoreError
 from .listing import print_listing
 from .trace import summarise
-from .tree import print_trace
+from .tree import print_newest, print_trace
+
+__all__ = ["main", "print_newest"]
 
 _path = click.option(
     "--path",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..dialects.neutral import SPAN
-from ..store import Row
+from ..store import Reading, Row
 from . import words
 from .content import blocks
 from .listing import outcome
@@ -54,6 +55,15 @@ _ASCII = Glyphs("|-", "`-", "| ", "=", "-", "-", "->", ", ", "x", "~")
 def print_trace(rows: Sequence[Row], console: Console, *, content: bool = False) -> None:
     """The trace whose spans are `rows` (at least one, with their records); prompts and answers only with `content`."""
     _Drawing(summarise(rows), console, content).draw(arrange(rows))
+
+
+def print_newest(path: str | Path, traces: int = 1, *, content: bool = False) -> None:
+    """Print the newest `traces` traces of the file, the oldest of them first. `StoreError` where there is no file."""
+    console = Console(highlight=False)
+    with Reading(Path(path)) as reading:
+        for trace_id in reversed(reading.find(limit=traces)):
+            console.print()
+            print_trace(reading.spans(trace_id), console, content=content)
 
 
 class _Drawing:
@@ -106,6 +116,7 @@ class _Drawing:
         who = (tops[0].row.record or {}).get("identity", {})
         about = [trace.service] + [f"{k} {who[k]}" for k in ("user", "session", "tenant") if who.get(k)]
         about += [f"#{tag}" for tag in who.get("tags", ())]
+        about += [f"{key}={value}" for key, value in who.get("metadata", {}).items()]
         lines = [title, Text(dot.join(facts) + dot).append_text(outcome(trace))]
         if any(about):
             lines.append(Text(words.one_line(dot.join(a for a in about if a)), style="dim"))
@@ -165,6 +176,8 @@ class _Drawing:
     def _facts_of(self, row: Row, record: dict[str, Any]) -> list[str]:
         usage = record.get("usage", {})
         facts = [record.get("response_model") or record.get("request_model")]
+        named = {"tool": record.get("tool", {}).get("name"), "agent": record.get("agent")}.get(row.kind)
+        facts.append(named if named != row.name else None)
         if said := words.tokens(row.input_tokens, row.output_tokens, self.glyphs.arrow):
             parts = (
                 ("cached", "cache_read_tokens"),
