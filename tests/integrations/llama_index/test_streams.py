@@ -1,0 +1,292 @@
+"""A stream keeps its query open until it is drained, closed or collected."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
+from llama_index.core.chat_engine import (
+    CondensePlusContextChatEngine,
+    CondenseQuestionChatEngine,
+    ContextChatEngine,
+    SimpleChatEngine,
+)
+from llama_index.core.query_engine import RetrieverQueryEngine
+from opentelemetry import trace
+
+from tests.integrations.llama_index.fakes import FakeLLM, Shelf, probe
+
+STREAMED = [
+    "chain:RetrieverQueryEngine.query",
+    "  retriever:Shelf.retrieve",
+    "  chain:CompactAndRefine.synthesize",
+    "    llm:FakeLLM.stream_chat",
+]
+ASTREAMED = [
+    "chain:RetrieverQueryEngine.aquery",
+    "  retriever:Shelf.aretrieve",
+    "  chain:CompactAndRefine.asynthesize",
+    "    llm:FakeLLM.astream_chat",
+]
+QUESTION = [ChatMessage("hi")]
+
+
+def engine(**model: Any) -> RetrieverQueryEngine:
+    return RetrieverQueryEngine.from_args(Shelf(), llm=FakeLLM(**model), streaming=True)
+
+
+def test_a_streamed_query_is_one_tree_and_ends_with_its_stream(traced: Any) -> None:
+    response = engine().query("what?")
+    assert isinstance(response, StreamingResponse)
+    assert set(traced.still_open) == {"RetrieverQueryEngine.query", "CompactAndRefine.synthesize"}
+    assert "".join(response.response_gen) == "one two three"
+    assert not traced.still_open
+    assert traced.tree() == STREAMED
+    assert set(traced.outcomes().values()) == {"ok"}
+    model = traced.memory.step("FakeLLM.stream_chat")
+    assert model.usage.total_tokens == 120
+    assert model.streaming
+    assert model.first_token_ns is not None
+    assert [e.name for e in model.events] == ["first_token_received"]
+    assert traced.memory.visible("RetrieverQueryEngine.query").output == "one two three"
+    query = traced.memory.step("RetrieverQueryEngine.query")
+    assert query.end_ns >= model.end_ns
+
+
+def test_an_async_streamed_query_is_one_tree_and_ends_with_its_stream(traced: Any) -> None:
+    async def run() -> list[str]:
+        response = await engine().aquery("what?")
+        assert isinstance(response, AsyncStreamingResponse)
+        return [piece async for piece in response.async_response_gen()]
+
+    assert "".join(asyncio.run(run())) == "one two three"
+    assert traced.tree() == ASTREAMED
+    assert set(traced.outcomes().values()) == {"ok"}
+    assert traced.memory.visible("RetrieverQueryEngine.aquery").output == "one two three"
+
+
+def test_the_response_read_as_a_whole_is_drained_too(traced: Any) -> None:
+    assert str(engine().query("what?")) == "one two three"
+    assert str(engine().query("what?").get_response()) == "one two three"
+    assert traced.tree() == STREAMED * 2
+    assert set(traced.outcomes().values()) == {"ok"}
+
+
+def test_the_consumer_sees_its_own_span_between_pieces(traced: Any) -> None:
+    with probe("consumer") as mine:
+        for _ in engine().query("what?").response_gen:
+            assert trace.get_current_span() is mine
+            with probe():
+                pass
+
+        async def run() -> None:
+            response = await engine().aquery("what?")
+            async for _ in response.response_gen:
+                assert trace.get_current_span() is mine
+                with probe():
+                    pass
+
+        asyncio.run(run())
+    assert traced.probes() == ["Shelf.aretrieve", "Shelf.retrieve", *["consumer"] * 6]
+
+
+def test_calls_made_between_pieces_are_not_inside_the_stream(traced: Any) -> None:
+    response = engine().query("what?")
+    for n, _ in enumerate(response.response_gen):
+        if n == 0:
+            FakeLLM().complete("in between")
+    tree = traced.tree()
+    assert tree[:4] == STREAMED
+    assert tree[4:] == ["llm:FakeLLM.complete"]
+
+
+@pytest.mark.parametrize("how", ["closed", "collected", "never begun", "error in the consumer"])
+def test_a_stream_left_unread_is_abandoned_with_the_steps_that_waited(traced: Any, how: str) -> None:
+    response = engine().query("what?")
+    stream = response.response_gen
+    if how == "closed":
+        next(stream)
+        stream.close()
+    elif how == "collected":
+        next(stream)
+    elif how == "error in the consumer":
+        with pytest.raises(ZeroDivisionError):
+            for _ in stream:
+                _ = 1 / 0
+    del stream, response
+    gc.collect()
+    assert not traced.still_open
+    outcomes = traced.outcomes()
+    assert outcomes.pop("Shelf.retrieve") == "ok"
+    assert set(outcomes.values()) == {"abandoned"}
+    assert ("FakeLLM.stream_chat" in outcomes) is (how != "never begun")
+    if how == "closed":
+        assert traced.memory.visible("FakeLLM.stream_chat").output_messages[0].parts[0].content == "one"
+        assert traced.memory.visible("RetrieverQueryEngine.query").output == "one"
+
+
+@pytest.mark.parametrize("how", ["closed", "broken off", "never begun"])
+def test_an_async_stream_left_unread_is_abandoned(traced: Any, how: str) -> None:
+    async def run() -> None:
+        response = await engine().aquery("what?")
+        if how == "closed":
+            await anext(response.response_gen)
+            await response.response_gen.aclose()
+        elif how == "broken off":
+            async for _ in response.response_gen:
+                break
+
+    asyncio.run(run())
+    gc.collect()
+    assert not traced.still_open
+    outcomes = traced.outcomes()
+    assert outcomes.pop("Shelf.aretrieve") == "ok"
+    assert set(outcomes.values()) == {"abandoned"}
+
+
+def test_a_cancelled_stream_is_cancelled(traced: Any) -> None:
+    async def run() -> None:
+        never = asyncio.Event()
+        response = await engine(wait=never).aquery("what?")
+
+        async def consume() -> None:
+            async for _ in response.response_gen:
+                pass
+
+        task = asyncio.create_task(consume())
+        while "FakeLLM.astream_chat" not in traced.still_open:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    outcomes = traced.outcomes()
+    assert outcomes.pop("Shelf.aretrieve") == "ok"
+    assert set(outcomes.values()) == {"cancelled"}
+
+
+def test_a_stream_that_breaks_is_an_error_up_to_the_query(traced: Any) -> None:
+    with pytest.raises(ConnectionError):
+        list(engine(breaks_after=1).query("what?").response_gen)
+    outcomes = traced.outcomes()
+    assert outcomes.pop("Shelf.retrieve") == "ok"
+    assert set(outcomes.values()) == {"error"}
+    model = traced.memory.step("FakeLLM.stream_chat")
+    assert model.error_type == "ConnectionError"
+    assert traced.memory.visible("FakeLLM.stream_chat").error_message == "the stream broke"
+    assert traced.memory.visible("FakeLLM.stream_chat").output_messages[0].parts[0].content == "one"
+
+
+def test_a_model_that_fails_before_its_first_piece_is_an_error_up_to_the_query(traced: Any) -> None:
+    with pytest.raises(RuntimeError):
+        list(engine(error=RuntimeError("no model")).query("what?").response_gen)
+    assert traced.tree() == STREAMED
+    outcomes = traced.outcomes()
+    assert outcomes.pop("Shelf.retrieve") == "ok"
+    assert set(outcomes.values()) == {"error"}
+
+
+def test_streams_read_in_another_thread_or_interleaved_keep_their_trees(traced: Any) -> None:
+    one, other = engine().query("a?").response_gen, engine().query("b?").response_gen
+    next(one)
+    next(other)
+    reader = threading.Thread(target=list, args=(one,))
+    reader.start()
+    reader.join()
+    list(other)
+    assert traced.tree() == STREAMED * 2
+    assert set(traced.outcomes().values()) == {"ok"}
+
+
+@pytest.mark.parametrize("left", ["read", "closed", "collected", "never begun"])
+def test_a_models_bare_stream(traced: Any, left: str) -> None:
+    stream = FakeLLM().stream_chat(QUESTION)
+    if left == "read":
+        list(stream)
+    elif left != "never begun":
+        next(stream)
+    if left == "closed":
+        stream.close()
+    del stream
+    gc.collect()
+    step = _only(traced)
+    assert step.outcome == ("ok" if left == "read" else "abandoned")
+    assert step.streaming
+    assert (step.first_token_ns is None) is (left == "never begun")
+
+
+def test_a_custom_model_without_events_is_recorded_as_far_as_it_can_be(traced: Any) -> None:
+    class Silent(FakeLLM):
+        def stream_chat(self, messages: Any, **kwargs: Any) -> Any:
+            return (ChatResponse(message=ChatMessage("x"), delta="x") for _ in range(2))
+
+        def chat(self, messages: Any, **kwargs: Any) -> Any:
+            return ChatResponse(message=ChatMessage("whole"))
+
+    list(Silent().stream_chat(QUESTION))
+    Silent().chat(QUESTION)
+    assert traced.tree() == ["llm:Silent.stream_chat", "llm:Silent.chat"]
+    assert traced.memory.visible("Silent.chat").output_messages[0].parts[0].content == "whole"
+
+
+@pytest.mark.parametrize("kind", ["simple", "context", "condense question", "condense plus context"])
+@pytest.mark.parametrize("a", ["", "a"])
+def test_a_streamed_chat_stays_open_until_its_answer_is_written(traced: Any, kind: str, a: str) -> None:
+    model = FakeLLM()
+    chat: Any = {
+        "simple": lambda: SimpleChatEngine.from_defaults(llm=model),
+        "context": lambda: ContextChatEngine.from_defaults(Shelf(), llm=model),
+        "condense question": lambda: CondenseQuestionChatEngine.from_defaults(engine(), llm=model),
+        "condense plus context": lambda: CondensePlusContextChatEngine.from_defaults(Shelf(), llm=model),
+    }[kind]()
+    if a:
+
+        async def run() -> str:
+            response = await chat.astream_chat("hi")
+            return "".join([piece async for piece in response.async_response_gen()])
+
+        answer = asyncio.run(run())
+    else:
+        answer = "".join(chat.stream_chat("hi").response_gen)
+    assert answer.strip() == "one two three"
+    traced.wait_until(lambda: not traced.still_open)
+    tree = traced.tree()
+    name = tree[0].removeprefix("chain:")
+    assert name.endswith(f".{a}stream_chat")
+    assert all(line.startswith("  ") for line in tree[1:])
+    assert set(traced.outcomes().values()) == {"ok"}
+    root = traced.memory.step(name)
+    assert root.end_ns >= max(s.end_ns for s in traced.memory.steps)
+    assert traced.memory.visible(name).output == "one two three"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_streamed_chat_that_breaks_is_an_error(traced: Any) -> None:
+    response = SimpleChatEngine.from_defaults(llm=FakeLLM(breaks_after=1)).stream_chat("hi")
+    with pytest.raises(ConnectionError):
+        list(response.response_gen)
+    traced.wait_until(lambda: not traced.still_open)
+    assert traced.outcomes() == {"SimpleChatEngine.stream_chat": "error", "FakeLLM.stream_chat": "error"}
+
+
+def test_an_async_chat_whose_task_never_runs_is_given_up(traced: Any) -> None:
+    async def run() -> None:
+        await SimpleChatEngine.from_defaults(llm=FakeLLM()).astream_chat("hi")
+
+    asyncio.run(run())
+    gc.collect()
+    assert not traced.still_open
+    assert set(traced.outcomes().values()) <= {"abandoned", "cancelled"}
+
+
+def _only(traced: Any) -> Any:
+    traced.flush()
+    (step,) = traced.memory.steps
+    return step
