@@ -11,9 +11,12 @@ import pytest
 import spanloom
 from click.testing import CliRunner
 from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 from spanloom.cli import main
 from spanloom.cli import words as say
-from spanloom.store import Row, Store
+from spanloom.cli.tree import print_trace
+from spanloom.store import Reading, Row, Store
 
 MS = 1_000_000
 ids = itertools.count(1)
@@ -161,12 +164,48 @@ def test_no_line_is_wider_than_the_terminal(file, width):
         assert max(cell_len(line) for line in output.splitlines()) <= width
 
 
+def test_on_a_terminal_other_libraries_spans_are_dim_steps_are_not_and_errors_are_red(agent):
+    with Reading(agent.path) as reading:
+        rows = reading.spans(NEW)
+    console = Console(force_terminal=True, width=80, color_system="standard", highlight=False, legacy_windows=False)
+    with console.capture() as shown:
+        print_trace(rows, console)
+    lines = shown.get().splitlines()
+    (model,), (cache,), (parser,) = (
+        [Text.from_ansi(line) for line in lines if name in line] for name in ("ChatModel", "GET", "✗ ")
+    )
+
+    def style(text, word):
+        at = text.plain.index(word)
+        return next(s.style for s in text.spans if s.start <= at < s.end)
+
+    assert not style(model, "llm").dim
+    assert style(model, "llm").color.number == 5
+    assert style(model, "ChatModel").bold
+    assert style(model, "━").color.number == 5
+    assert style(cache, "redis").dim
+    assert style(cache, "GET").dim
+    assert style(parser, "Parser").color.number == 1
+
+
 def test_prompts_and_answers_are_shown_only_when_asked_for(agent):
     assert "Where is my order?" not in invoke("show").output
     lines = [line.rstrip() for line in invoke("show", "--content").output.splitlines()]
     assert "│   user        Where is my order?" in lines
-    assert '│   answer calls find {"id": 7}' in lines
+    assert '│   calls       find {"id": 7}' in lines
     assert '│ │ arguments   {"id": 7}' in lines
+
+
+def test_long_texts_are_cut_unless_all_of_them_is_asked_for(file):
+    text = "\n".join(f"line {i}" for i in range(100))
+    top = file.span(NEW, "top", record={"content": {"input": text}})
+    file.span(NEW, "docs", "retriever", parent=top, record={"content": {"query": text}})
+    cut = invoke("show", "--content").output
+    assert "… 96 more lines (--full)" in cut  # what a chain passes on, the steps below show
+    assert "… 76 more lines" in cut
+    full = invoke("show", "--full").output
+    assert full.count("line 99") == 2
+    assert "more line" not in full
 
 
 def test_a_prefix_names_a_trace(agent):

@@ -52,8 +52,9 @@ def traces(path: Path, limit: int, errors: bool, user: str | None, session: str 
 @main.command()
 @click.argument("trace", default="")
 @_path
-@click.option("--content", is_flag=True, help="Show prompts, answers, documents and tool calls too.")
-def show(trace: str, path: Path, content: bool) -> None:
+@click.option("--content", is_flag=True, help="Show prompts, answers, documents and tool calls too, long ones cut.")
+@click.option("--full", is_flag=True, help="Show them whole.")
+def show(trace: str, path: Path, content: bool, full: bool) -> None:
     """Print one trace as a tree: the newest, or the one whose id begins with TRACE."""
     with _reading(path) as reading:
         found = reading.find(trace, limit=1 if not trace else 6)
@@ -65,7 +66,7 @@ def show(trace: str, path: Path, content: bool) -> None:
             )
         if len(found) > 1:
             raise click.ClickException(f"Several traces begin with {trace!r}: {', '.join(i[:12] for i in found)}.")
-        print_trace(reading.spans(found[0]), Console(highlight=False), content=content)
+        print_trace(reading.spans(found[0]), Console(highlight=False), content=content, full=full)
 
 
 def _reading(path: Path) -> Reading:

@@ -45,7 +45,7 @@ def _message(message: dict[str, Any], label: str) -> Iterator[tuple[str, str]]:
             case "reasoning":
                 yield "reasoning", part.get("content", "")
             case "tool_call":
-                yield f"{label} calls", f"{part.get('name')} {_text(part.get('arguments') or {})}"
+                yield "calls", f"{part.get('name')} {_text(part.get('arguments') or {})}"
             case "tool_call_response":
                 yield "tool", _text(part.get("response"))
             case kind:

@@ -31,6 +31,8 @@ _STYLES = {
 _DURATION = 9  # columns
 _GAP = 2
 _TEXT = 30  # columns that text gets at least
+_LINES = 24  # of one text
+_LINES_PASSED_ON = 4  # of what a step with others below it was given and gave: those show it again
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,12 @@ class Glyphs:
 _ASCII = Glyphs("|-", "`-", "| ", "=", "-", "-", "->", ", ", "x", "~")
 
 
-def print_trace(rows: Sequence[Row], console: Console, *, content: bool = False) -> None:
-    """The trace whose spans are `rows` (at least one, with their records); prompts and answers only with `content`."""
-    _Drawing(summarise(rows), console, content).draw(arrange(rows))
+def print_trace(rows: Sequence[Row], console: Console, *, content: bool = False, full: bool = False) -> None:
+    """The trace whose spans are `rows` (at least one, with their records).
+
+    `content` shows prompts and answers too, the long ones cut; `full` shows all of them.
+    """
+    _Drawing(summarise(rows), console, content or full, full).draw(arrange(rows))
 
 
 def print_newest(path: str | Path, traces: int = 1, *, content: bool = False) -> None:
@@ -67,8 +72,8 @@ def print_newest(path: str | Path, traces: int = 1, *, content: bool = False) ->
 
 
 class _Drawing:
-    def __init__(self, trace: Summary, console: Console, content: bool) -> None:
-        self.trace, self.console, self.content = trace, console, content
+    def __init__(self, trace: Summary, console: Console, content: bool, full: bool) -> None:
+        self.trace, self.console, self.content, self.full = trace, console, content, full
         self.glyphs = Glyphs() if console.encoding.startswith("utf") else _ASCII
         self.width = console.width
         self.bar = max(10, min(40, (self.width - 20) // 3))
@@ -90,7 +95,8 @@ class _Drawing:
                 self._wrapped(below, detail)
             if self.content:
                 for name, text in blocks(node.row.record or {}):
-                    self._block(below, name, text)
+                    passed_on = node.children and name in ("input", "output")
+                    self._block(below, name, text, _LINES_PASSED_ON if passed_on else _LINES)
 
     def _walk(self, tops: Sequence[Node]) -> Iterator[tuple[Node, str, str]]:
         """Each node with the guides before its line and before the lines below it. No recursion: traces get deep."""
@@ -127,7 +133,7 @@ class _Drawing:
     def _line(self, row: Row, head: str) -> Text:
         other, failed = row.kind == SPAN, row.outcome == "error"
         style = "dim" if other else _STYLES.get(row.kind, "")
-        label = Text(head, style="dim")
+        label = _guides(head)
         label.append(_kind(row), style=style)
         label.append(" ")
         if failed:
@@ -202,16 +208,22 @@ class _Drawing:
         prefix = self._room_beside(prefix)
         for line in text.wrap(self.console, self.width - len(prefix)):
             line.rstrip()
-            self._print(Text(prefix, style="dim").append_text(line))
+            self._print(_guides(prefix).append_text(line))
 
-    def _block(self, prefix: str, name: str, text: str) -> None:
+    def _block(self, prefix: str, name: str, text: str, most: int) -> None:
         prefix, column = self._room_beside(prefix), 12
-        label = f"{name} " if len(name) >= column else f"{name:<{column}}"
         lines = Text(words.safe(text)).wrap(self.console, self.width - len(prefix) - column)
-        for i, line in enumerate(lines):
+        shown = len(lines) if self.full or len(lines) <= most + 1 else most
+        if len(name) >= column:
+            self._print(_guides(prefix).append(name, style="dim italic"))
+            name = ""
+        for line in lines[:shown]:
             line.rstrip()
-            out = Text(prefix, style="dim").append(label if i == 0 else " " * column, style="dim italic")
-            self._print(out.append_text(line))
+            self._print(_guides(prefix).append(f"{name:<{column}}", style="dim italic").append_text(line))
+            name = ""
+        if shown < len(lines):
+            said = f"{self.glyphs.ellipsis} {words.count(len(lines) - shown, 'more line')} (--full)"
+            self._wrapped(prefix + " " * column, Text(said, style="dim"))
 
     def _room_beside(self, guides: str) -> str:
         """The guides, cut where a deep trace on a narrow terminal leaves too little room for text."""
@@ -220,6 +232,10 @@ class _Drawing:
     def _print(self, *lines: Text) -> None:
         for line in lines:
             self.console.print(line, no_wrap=True, overflow="ignore", crop=False, highlight=False)
+
+
+def _guides(text: str) -> Text:
+    return Text().append(text, style="dim")  # a span of its own: the text's own style would dim all that follows
 
 
 def _kind(row: Row) -> str:
