@@ -61,7 +61,9 @@ def test_a_langchain_tool_that_asks_a_llama_index_query_engine_is_one_trace(memo
             return str(engine().query(q))
 
     with spanloom.using(user_id="u1"):
-        RunnableLambda(lambda q: ask.invoke({"q": q}), name="app").invoke("q", {"callbacks": [SpanloomCallbackHandler()]})
+        RunnableLambda(lambda q: ask.invoke({"q": q}), name="app").invoke(
+            "q", {"callbacks": [SpanloomCallbackHandler()]}
+        )
     assert spanloom_flush()
     assert memory.tree() == ["chain:app", "  tool:ask", *("    " + line for line in QUERY)]
     assert len({s.trace_id for s in memory.steps}) == 1

@@ -69,7 +69,9 @@ class Chat(BaseChatModel):
         metadata = {"model_name": "fake-1-0601", "finish_reason": "tool_calls" if answer.tool_calls else "stop"}
         return answer.model_copy(update={"usage_metadata": USAGE, "response_metadata": metadata, "id": None})
 
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kw: Any) -> ChatResult:
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kw: Any
+    ) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=self._next())])
 
     async def _agenerate(
@@ -141,7 +143,9 @@ class Shelf(BaseRetriever):
         with probe("redis"):
             if self.error is not None:
                 raise self.error
-        return [Document(f"{query} {n}", id=f"d{n}", metadata={"source": f"s{n}", "score": 0.9 - n / 10}) for n in (0, 1)]
+        return [
+            Document(f"{query} {n}", id=f"d{n}", metadata={"source": f"s{n}", "score": 0.9 - n / 10}) for n in (0, 1)
+        ]
 
     async def _aget_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         if self.gate is not None:

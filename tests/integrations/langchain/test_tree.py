@@ -152,7 +152,9 @@ def test_a_tool_that_fails_is_an_error_with_its_type_and_text(traced):
 
 
 def test_branches_in_threads_keep_their_own_children(traced):
-    branch = (Shelf() | RunnableLambda(lambda docs: str(len(docs)), name="count") | Chat()).with_config(run_name="branch")
+    branch = (Shelf() | RunnableLambda(lambda docs: str(len(docs)), name="count") | Chat()).with_config(
+        run_name="branch"
+    )
     RunnableParallel(a=branch, b=branch, c=branch).invoke("q", traced.config)
     below = ["  chain:branch", "    retriever:Shelf", "    chain:count", "    llm:Chat"]
     assert sorted(traced.tree()) == sorted(["chain:RunnableParallel<a,b,c>", *below * 3])

@@ -1,0 +1,58 @@
+"""Every snippet of the README runs."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import spanloom
+from langchain_core.runnables import RunnableLambda
+from llama_index.core import Settings
+from sinks import HttpSink
+from spanloom.setup import current_loom
+from spanloom_llama_index import uninstrument
+
+README = Path(__file__).parent.parent / "README.md"
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def sink():
+    with closing(HttpSink()) as sink:
+        yield sink
+
+
+class Index:
+    """An index as a reader's application would have one."""
+
+    def as_query_engine(self):
+        from llama_index.core import MockEmbedding, SummaryIndex
+        from llama_index.core.llms import MockLLM
+        from llama_index.core.schema import TextNode
+
+        Settings.embed_model = MockEmbedding(embed_dim=2)
+        return SummaryIndex([TextNode(text="It is the cache.")]).as_query_engine(llm=MockLLM())
+
+
+def test_there_are_snippets():
+    assert len(SNIPPETS) >= 5
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=[s.splitlines()[-1][:50] for s in SNIPPETS])
+def test_a_snippet_of_the_readme_runs(snippet, tmp_path, monkeypatch, sink):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LANGFUSE_BASE_URL", sink.url)
+    code = snippet.replace("http://localhost:4318", sink.url)
+    names = {"chain": RunnableLambda(lambda q: f"answer to {q}"), "index": Index()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exec(compile(code, str(README), "exec"), names)
+    loom = current_loom() if "configure" in code else None
+    if loom is not None:
+        assert loom.shutdown()
+        assert not any(d["failed"] for d in loom.stats()["destinations"].values())
+    uninstrument()
+    assert spanloom.__version__
