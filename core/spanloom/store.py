@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -141,10 +142,7 @@ class Store:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by all
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be written: {_reason(error)}.") from error
+        _make_private(self.path)
         try:
             with closing(_connect(str(self.path))) as db:
                 if not _is_ours(db, self.path):
@@ -224,6 +222,34 @@ class Reading:
         return out
 
 
+_making = threading.Lock()
+if hasattr(os, "register_at_fork"):
+
+    def _in_child() -> None:
+        global _making
+        _making = threading.Lock()
+
+    os.register_at_fork(after_in_child=_in_child)
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, where there is none, for its owner alone: SQLite would let everybody read it.
+
+    A file that is there is never opened here: closing it would drop the locks that this process's other connections
+    hold on it.
+    """
+    try:
+        with _making:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.is_dir():
+            raise StoreError(f"{path} cannot be written: it is a folder.") from None
+        if not os.access(path, os.W_OK):
+            raise StoreError(f"{path} cannot be written: permission denied.") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {_reason(error)}.") from error
+
+
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
     # The class, not `sqlite3.connect`: that name is what instrumentations patch, and this file is not to be traced.
     return sqlite3.Connection(database, timeout=_BUSY_SECONDS, isolation_level=None, uri=uri)
@@ -292,7 +318,17 @@ def _light(row: Row) -> list[Any]:
 
 
 def _json(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    """Records are JSON values; where one is not, after all, it must not cost the whole batch."""
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), skipkeys=True, default=_mark)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(record, separators=(",", ":"), skipkeys=True, default=_mark)
+    return text
+
+
+def _mark(value: Any) -> str:
+    return f"<{type(value).__name__}>"
 
 
 def _foreign(path: Path) -> str:
@@ -302,6 +338,4 @@ def _foreign(path: Path) -> str:
 def _reason(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "its folder does not exist"
-    if isinstance(error, IsADirectoryError):
-        return "it is a folder"
     return (error.strerror or str(error)).lower()

@@ -49,7 +49,7 @@ def destinations() -> list[spanloom.Local | spanloom.Otlp | spanloom.Langfuse]:
     chosen: list[spanloom.Local | spanloom.Otlp | spanloom.Langfuse] = [spanloom.Local(FILE)]
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         chosen.append(spanloom.Otlp())
-    if os.environ.get("LANGFUSE_PUBLIC_KEY"):
+    if os.environ.get("LANGFUSE_PUBLIC_KEY") or os.environ.get("LANGFUSE_SECRET_KEY"):
         chosen.append(spanloom.Langfuse())
     return chosen
 
@@ -84,9 +84,14 @@ def main() -> None:
         delivered = loom.flush()
     print_newest(FILE, traces=2)
     console.print(WHERE_TO, markup=False, soft_wrap=True)
+    for name, counts in loom.stats()["destinations"].items():
+        console.print(f"{name}: {counts['exported']} of {counts['offered']} spans delivered", highlight=False)
     if not delivered:
-        sys.exit(f"Not everything was delivered: {loom.stats()['destinations']}")
+        sys.exit("Not everything was delivered: is the receiver running, and the address right?")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except spanloom.ConfigurationError as error:
+        sys.exit(str(error))

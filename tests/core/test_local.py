@@ -185,6 +185,51 @@ def test_any_name_is_written(tmp_path, name):
     assert (got.kind, got.input_tokens) == ("llm", None)
 
 
+def test_content_that_is_no_json_is_written_as_far_as_it_can_be_read(tmp_path):
+    class Unprintable:
+        def __str__(self):
+            raise RuntimeError
+
+    circular: dict = {1: float("nan"), "bytes": b"abc", "bad": Unprintable()}
+    circular["self"] = circular
+    path = tmp_path / "traces.db"
+    with configured(spanloom.Local(path)) as loom:
+        with spanloom.using(metadata={"m": circular}, prompt=("rag", Unprintable())):
+            step = loom.recorder.open(Step(1, Kind.CHAIN, "bad"))
+        step.content.input = circular
+        step.content.output_messages = (
+            Message("assistant", (ToolCall("t", {}, Unprintable()), Text("x" * 5_000_000))),
+        )
+        loom.recorder.close(1)
+        assert loom.flush()
+    content = row(path, "bad").record["content"]
+    assert content["input"] == {
+        "1": "nan",
+        "bytes": "<3 bytes>",
+        "bad": "<unprintable Unprintable>",
+        "self": "<circular>",
+    }
+    assert content["truncated"] >= 1
+    assert path.stat().st_size < 1_000_000
+
+
+def test_a_langchain_run_is_kept_as_a_tree(tmp_path):
+    from langchain_core.language_models import FakeListChatModel
+    from langchain_core.runnables import RunnableLambda
+    from spanloom_langchain import SpanloomCallbackHandler
+
+    path = tmp_path / "traces.db"
+    with configured(spanloom.Local(path)) as loom:
+        chain = RunnableLambda(lambda x: f"say {x}", name="prepare") | FakeListChatModel(responses=["hello"])
+        chain.invoke("hello", config={"callbacks": [SpanloomCallbackHandler(loom)]})
+        assert loom.flush()
+    top, prepare, model = sorted(rows(path), key=lambda r: r.start_ns)
+    assert [r.kind for r in (top, prepare, model)] == ["chain", "chain", "llm"]
+    assert prepare.parent_id == model.parent_id == top.span_id
+    assert top.parent_id is None
+    assert "say hello" in str(model.record["content"]["input_messages"])
+
+
 # ---------------------------------------------------------------- the file
 def test_the_file_is_readable_by_its_owner_alone(tmp_path):
     path = tmp_path / "traces.db"

@@ -88,14 +88,15 @@ def render_other(
 def identity(visible: Visible) -> Record:
     """Who the span belongs to."""
     who = visible.identity
-    return _some({
+    record: Record = plain({
         "user": who.user_id,
         "session": who.session_id,
         "tenant": who.tenant,
-        "tags": plain(list(who.tags)),
+        "tags": list(who.tags),
         "prompt": _some({"name": who.prompt.name, "version": who.prompt.version}) if who.prompt else None,
         "metadata": dict(visible.metadata),
     })  # fmt: skip
+    return _some(record)
 
 
 def content(visible: Visible) -> Record:
