@@ -14,10 +14,11 @@ from spanloom_llama_index import instrument, registration, uninstrument
 
 from tests.integrations.llama_index.fakes import FakeLLM, embedding
 
-
 FRAMEWORK_WARNINGS = (  # of LlamaIndex's own making
+    "ignore:is_running called from within a step",
     "ignore:Exception ignored in. <(function BaseEventLoop|function Connection|socket)",
-    "ignore:The `json` method is deprecated",
+    "ignore:The `(json|__fields__|__fields_set__|copy|dict)` (method|attribute) is deprecated",
+    "ignore:Accessing the 'model_.*' attribute on the instance is deprecated",
 )
 
 

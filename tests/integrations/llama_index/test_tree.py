@@ -50,7 +50,9 @@ def test_a_query_is_one_tree_of_its_public_calls(traced: Any, a: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("mode", ["refine", "compact", "simple_summarize", "tree_summarize", "accumulate", "generation"])
+@pytest.mark.parametrize(
+    "mode", ["refine", "compact", "simple_summarize", "tree_summarize", "accumulate", "generation"]
+)
 def test_every_synthesizer_puts_its_model_calls_below_itself(traced: Any, mode: str) -> None:
     RetrieverQueryEngine.from_args(Shelf(), llm=FakeLLM(), response_mode=mode).query("what?")
     tree = traced.tree()

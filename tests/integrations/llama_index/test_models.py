@@ -1,0 +1,163 @@
+"""What a model step tells: request, response and usage, in every provider's shape."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace as Object
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, TextBlock, ThinkingBlock
+from llama_index.core.llms import MockLLM
+from llama_index.core.tools import FunctionTool
+from spanloom.step import Kind, Media, Reasoning, Step, Text, ToolCall, ToolCallResponse, ToolDefinition
+from spanloom.usage import Usage
+from spanloom_llama_index import models, translate
+
+from tests.integrations.llama_index.fakes import FakeLLM, add, says
+
+
+def test_a_call_tells_what_was_asked_and_what_came_back(traced: Any) -> None:
+    FakeLLM().chat([ChatMessage(role="system", content="be brief"), ChatMessage("hi")], temperature=0.9)
+    traced.flush()
+    step = traced.memory.step("FakeLLM.chat")
+    assert (step.request_model, step.response_model, step.response_id) == ("fake-1", "fake-1-0601", "resp-1")
+    assert step.parameters == {"temperature": 0.9, "max_tokens": 256}
+    assert step.finish_reasons == ("stop",)
+    assert step.usage == Usage(100, 20, cache_read_tokens=30, reasoning_tokens=5)
+    shown = traced.memory.visible("FakeLLM.chat")
+    assert [(m.role, m.parts) for m in shown.input_messages] == [
+        ("system", (Text("be brief"),)),
+        ("user", (Text("hi"),)),
+    ]
+    assert shown.output_messages[0].parts == (Text("one two three"),)
+    assert shown.output_messages[0].finish_reason == "stop"
+
+
+def test_offered_tools_and_calls_are_kept(traced: Any) -> None:
+    FakeLLM(answers=[says("", add={"a": 1, "b": 2})]).chat_with_tools([FunctionTool.from_defaults(add)], "1 + 2")
+    traced.flush()
+    shown = traced.memory.visible("FakeLLM.chat")
+    assert [(t.name, sorted(t.parameters["properties"])) for t in shown.tool_definitions] == [("add", ["a", "b"])]
+    assert shown.output_messages[0].parts[-1] == ToolCall("add", {"a": 1, "b": 2}, "call-add")
+
+
+def test_a_model_that_tells_no_usage_has_none(traced: Any) -> None:
+    MockLLM().complete("hi")
+    traced.flush()
+    step = traced.memory.steps[0]
+    assert step.usage is None
+    assert step.finish_reasons == ()
+    assert step.request_model is None
+
+
+OPENAI = Object(
+    id="r1",
+    model="gpt-x",
+    choices=[Object(finish_reason="length")],
+    usage=Object(prompt_tokens=10, completion_tokens=5, prompt_tokens_details=Object(cached_tokens=4)),
+)
+ANTHROPIC = {
+    "id": "m1",
+    "model": "claude-x",
+    "stop_reason": "tool_use",
+    "usage": {"input_tokens": 5, "output_tokens": 7, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 3},
+}
+BEDROCK = {"stopReason": "end_turn", "usage": {"inputTokens": 5, "outputTokens": 7, "cacheReadInputTokens": 2}}
+GEMINI = {
+    "model_version": "gemini-x",
+    "candidates": [{"finish_reason": Object(value="STOP")}],
+    "usage_metadata": {"prompt_token_count": 9, "candidates_token_count": 4, "thoughts_token_count": 2},
+}
+OLLAMA = {"model": "tiny", "done_reason": "stop", "prompt_eval_count": 8, "eval_count": 3}
+COHERE = {"id": "c1", "finish_reason": "COMPLETE", "usage": {"tokens": {"input_tokens": 6, "output_tokens": 2}}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "model", "reason", "usage"),
+    [
+        (OPENAI, "gpt-x", "length", Usage(10, 5, cache_read_tokens=4)),
+        (ANTHROPIC, "claude-x", "tool_use", Usage(28, 7, cache_read_tokens=20, cache_write_tokens=3)),
+        (BEDROCK, None, "end_turn", Usage(7, 7, cache_read_tokens=2)),
+        (GEMINI, "gemini-x", "STOP", Usage(9, 6, reasoning_tokens=2)),
+        (OLLAMA, "tiny", "stop", Usage(8, 3)),
+        (COHERE, None, "COMPLETE", Usage(6, 2)),
+    ],
+)
+def test_each_providers_raw_response_is_read(raw: Any, model: Any, reason: str, usage: Usage) -> None:
+    step = Step("run", Kind.LLM, "x")
+    models.read(step, ChatResponse(message=ChatMessage("x"), raw=raw))
+    assert (step.response_model, step.finish_reasons, step.usage) == (model, (reason,), usage)
+
+
+def test_a_stream_tells_its_facts_piece_by_piece() -> None:
+    step = Step("run", Kind.LLM, "x")
+    for raw in (
+        {"type": "message_start", "message": {"id": "m", "model": "claude-x", "usage": {"input_tokens": 5}}},
+        {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}},
+    ):
+        models.read(step, ChatResponse(message=ChatMessage("x"), raw=raw))
+    assert (step.response_model, step.response_id, step.finish_reasons) == ("claude-x", "m", ("end_turn",))
+    assert step.usage == Usage(5, 7)
+    step = Step("run", Kind.LLM, "x")
+    for raw in (
+        {"choices": [{"finish_reason": None}], "usage": None},
+        {"choices": [{"finish_reason": "stop"}], "usage": None},
+        {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+    ):
+        models.read(step, ChatResponse(message=ChatMessage("x"), raw=raw))
+    assert (step.finish_reasons, step.usage) == (("stop",), Usage(3, 4))
+
+
+@pytest.mark.parametrize(
+    ("class_name", "provider"),
+    [
+        ("openai_llm", "openai"),
+        ("azure_openai_llm", "azure.ai.openai"),
+        ("Anthropic_LLM", "anthropic"),
+        ("Bedrock_Converse_LLM", "aws.bedrock"),
+        ("GenAI", "gcp.gemini"),
+        ("Vertex", "gcp.vertex_ai"),
+        ("MistralAI_LLM", "mistral_ai"),
+        ("Cohere_LLM", "cohere"),
+        ("FakeLLM", None),
+    ],
+)
+def test_the_provider_comes_from_the_models_class(class_name: str, provider: str | None) -> None:
+    step = Step("run", Kind.LLM, "x")
+    models.describe(step, Object(class_name=lambda: class_name, model="m", api_base="https://api.example.com/v1"))
+    assert (step.provider, step.request_model) == (provider, "m")
+    assert (step.server_address, step.server_port) == ("api.example.com", 443)
+
+
+def test_messages_keep_their_parts() -> None:
+    given = [
+        ChatMessage(
+            role="user",
+            blocks=[TextBlock(text="look"), ImageBlock(url="https://x.example/a.png", image_mimetype="image/png")],
+        ),
+        ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hm"), TextBlock(text="nice")]),
+        ChatMessage(
+            role="assistant",
+            content=None,
+            additional_kwargs={"tool_calls": [{"id": "c1", "function": {"name": "add", "arguments": '{"a": 1}'}}]},
+        ),
+        ChatMessage(role="tool", content="3", additional_kwargs={"tool_call_id": "c1", "name": "add"}),
+    ]
+    read = translate.messages(given)
+    assert read[0].parts == (Text("look"), Media("image", "image/png", "https://x.example/a.png"))
+    assert read[1].parts == (Reasoning("hm"), Text("nice"))
+    assert read[2].parts == (ToolCall("add", {"a": 1}, "c1"),)
+    assert (read[3].role, read[3].parts) == ("tool", (ToolCallResponse("3", "c1"),))
+
+
+def test_tool_definitions_of_several_providers_are_one() -> None:
+    schema = {"type": "object"}
+    found = translate.tool_definitions(
+        [
+            {"type": "function", "function": {"name": "a", "description": "A", "parameters": schema}},
+            {"name": "a", "description": "A", "input_schema": schema},
+            {"toolSpec": {"name": "a", "description": "A", "inputSchema": schema}},
+        ]
+    )
+    assert set(map(repr, found)) == {repr(ToolDefinition("a", "A", schema))}
