@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 from spanloom.identity import Identity, Prompt
 from spanloom.step import (
@@ -89,9 +90,7 @@ def llm():
                     ),
                 )
             ),
-            "tool_definitions": (
-                ToolDefinition("search", f"Looks up. {CANARY}", {"type": "object", "title": CANARY}),
-            ),
+            "tool_definitions": (ToolDefinition("search", f"Looks up. {CANARY}", {"type": "object", "title": CANARY}),),
             "prompt_variables": {"question": CANARY},
         },
     )
@@ -208,23 +207,23 @@ def error():
     )
 
 
-ALL = {
-    f.__name__: f
-    for f in (llm, completion, tool, retriever, reranker, embedding, agent, workflow, chain, error)
-}
-
-_OURS = {"span", "trace_id", "span_id", "lineage", "root_name", "parent_run_id", "entry", "children", "closed"}
+ALL = {f.__name__: f for f in (llm, completion, tool, retriever, reranker, embedding, agent, workflow, chain, error)}
 
 
 def trace(loom):
-    """Record every sample as one trace through `loom`: a chain with all the others below it."""
+    """Record every sample as one trace through `loom`, just now: a chain with all the others below it."""
     recorder = loom.recorder
-    top = dataclasses.replace(chain(), run_id="top", name="Top", identity=Identity())
+    begun = time.time_ns() - 2_000_000_000
+    top = dataclasses.replace(chain(), run_id="top", name="Top", identity=Identity(), start_ns=begun, outcome=None)
     recorder.open(top)
     for make in ALL.values():
         sample = make()
-        sample.start_ns = 0
+        sample.start_ns = begun
+        if sample.first_token_ns is not None:
+            sample.first_token_ns += begun - START
+        for event in sample.events:
+            event.time_ns += begun - START
         outcome, sample.outcome = sample.outcome, None
         recorder.open(sample, parent="top")
-        recorder.close(sample.run_id, outcome)
+        recorder.close(sample.run_id, outcome, end_ns=begun + 1_500_000_000)
     recorder.close("top")

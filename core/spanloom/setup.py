@@ -139,7 +139,8 @@ def configure(
     """
     global _current
     for destination in destinations:
-        if not (callable(getattr(destination, "open", None)) and callable(getattr(destination, "close", None))):
+        methods = all(callable(getattr(destination, name, None)) for name in ("open", "close"))
+        if not (methods and isinstance(getattr(destination, "name", None), str)):
             raise ConfigurationError(
                 f"configure() got {destination!r}, which is no destination: pass Otlp(…), Langfuse(…) or Local(…)."
             )

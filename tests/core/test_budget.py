@@ -24,7 +24,11 @@ from spanloom.step import (
 
 texts = st.text(max_size=30) | st.builds(lambda t, n: t * n, st.text(min_size=1, max_size=4), st.integers(1, 3000))
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=40) | st.dictionaries(texts, inner, max_size=20),
     max_leaves=120,
 )
@@ -37,10 +41,14 @@ parts = (
     | st.builds(OtherPart, texts, values)
 )
 conversations = st.lists(
-    st.builds(Message, st.sampled_from(["system", "user", "assistant", "tool"]), st.lists(parts, max_size=5).map(tuple)),
+    st.builds(
+        Message, st.sampled_from(["system", "user", "assistant", "tool"]), st.lists(parts, max_size=5).map(tuple)
+    ),
     max_size=40,
 )
-documents = st.lists(st.builds(Document, texts, texts, st.floats(), st.dictionaries(texts, values, max_size=5)), max_size=30)
+documents = st.lists(
+    st.builds(Document, texts, texts, st.floats(), st.dictionaries(texts, values, max_size=5)), max_size=30
+)
 limits = st.sampled_from([4_000, 64_000])  # less than a few labels take is no budget
 
 
@@ -127,7 +135,9 @@ def test_a_key_of_a_megabyte_is_cut():
 
 
 def test_a_long_conversation_keeps_its_system_prompt_and_its_last_messages():
-    conversation = tuple(Message("system" if n == 0 else "user", (Text(f"message {n} " + "x" * 200),)) for n in range(1000))
+    conversation = tuple(
+        Message("system" if n == 0 else "user", (Text(f"message {n} " + "x" * 200),)) for n in range(1000)
+    )
     kept, cut = fit(conversation, 20_000)
     assert kept[0] == conversation[0] or kept[0].parts[0].content.startswith("message 0")
     assert kept[-1].parts[0].content.startswith("message 999")

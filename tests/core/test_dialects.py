@@ -165,7 +165,9 @@ def test_no_key_of_another_dialect_goes_to_langfuse():
 
 
 def test_observation_types():
-    assert {name: in_langfuse(make()).attributes["langfuse.observation.type"] for name, make in samples.ALL.items()} == {
+    assert {
+        name: in_langfuse(make()).attributes["langfuse.observation.type"] for name, make in samples.ALL.items()
+    } == {
         "llm": "generation",
         "completion": "generation",
         "tool": "tool",
@@ -270,7 +272,10 @@ def test_the_agent_graph_has_its_node_and_a_numeric_step():
 
 
 def test_trace_metadata_stands_on_the_app_root_only():
-    inner, root = in_langfuse(samples.chain()), in_langfuse(samples.chain(), "full", dataclasses.replace(FACTS, app_root=True))
+    inner, root = (
+        in_langfuse(samples.chain()),
+        in_langfuse(samples.chain(), "full", dataclasses.replace(FACTS, app_root=True)),
+    )
     assert "langfuse.internal.is_app_root" not in inner.attributes
     assert root.attributes["langfuse.internal.is_app_root"] is True
     assert root.attributes["langfuse.trace.metadata.turn"] == 3

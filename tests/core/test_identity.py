@@ -94,7 +94,9 @@ def test_every_span_of_the_trace_carries_it_however_deep_and_wherever_it_ends(co
     recorder.open(Step("late", Kind.TOOL, "late"), parent="top")  # a task that outlived its parent
     recorder.close("late")
     loom.flush()
-    assert {e.span.name: (e.identity.user_id, e.identity.session_id) for e in memory.spans} == dict.fromkeys(("top", "execute_tool child", "GET", "execute_tool late"), ("u", "s"))
+    assert {e.span.name: (e.identity.user_id, e.identity.session_id) for e in memory.spans} == dict.fromkeys(
+        ("top", "execute_tool child", "GET", "execute_tool late"), ("u", "s")
+    )
     assert memory.step("child").identity.tags == ("t", "late")
 
 

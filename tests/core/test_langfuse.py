@@ -4,11 +4,10 @@ import base64
 
 import pytest
 import samples
+import spanloom
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
-
-import spanloom
 from spanloom import ConfigurationError, ContentPolicy, Langfuse, Otlp, using
 from spanloom.step import Kind, Step
 
@@ -72,7 +71,10 @@ def test_both_destinations_get_the_same_ids_each_in_its_own_words(configured, ht
     loom = configured(Otlp(http_sink.url), langfuse(second_sink))
     samples.trace(loom)
     assert loom.flush()
-    ids = [{(s.trace_id, s.span_id, s.parent, s.start_ns, s.end_ns, s.step) for s in k.spans} for k in (http_sink, second_sink)]
+    ids = [
+        {(s.trace_id, s.span_id, s.parent, s.start_ns, s.end_ns, s.step) for s in k.spans}
+        for k in (http_sink, second_sink)
+    ]
     assert ids[0] == ids[1]
     assert len(ids[0]) == len(samples.ALL) + 1
     assert not [k for s in second_sink.spans for k in s.attributes if k.startswith(("gen_ai.", "error."))]

@@ -2,10 +2,10 @@
 
 import pytest
 import samples
+import spanloom
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import StatusCode
-
-import spanloom
 from spanloom import ConfigurationError, ContentPolicy, Otlp
 from spanloom.step import Event, Kind, Step
 
@@ -107,11 +107,9 @@ def test_spans_of_other_libraries_go_along_with_their_own_attributes_and_the_tra
     loom = configured(Otlp(http_sink.url))
     with spanloom.using(user_id="u", session_id="s"):
         step = loom.recorder.open(Step("top", Kind.TOOL, "top"))
-    from opentelemetry import trace
-
-    with trace.use_span(step.span, end_on_exit=False):
-        with provider.get_tracer("redis").start_as_current_span("GET", attributes={"db.system": "redis"}) as span:
-            span.add_event("hit", {"n": 1})
+    inside = trace.set_span_in_context(step.span)
+    with provider.get_tracer("redis").start_as_current_span("GET", inside, attributes={"db.system": "redis"}) as span:
+        span.add_event("hit", {"n": 1})
     step.span.set_attribute("app.own", "kept")
     loom.recorder.close("top")
     assert loom.flush()

@@ -2,7 +2,7 @@
 
 import array
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
@@ -70,7 +70,7 @@ class BadInt(int):
 
 
 class Colour(enum.Enum):
-    RED = {"r": 255}
+    RED = {"r": 255}  # noqa: RUF012
 
 
 class Loop(enum.Enum):
@@ -89,10 +89,11 @@ class Query:
 
 
 HOSTILE = [
-    Unprintable(), Liar(), BadMapping(a=1), BadList([1]), BadText("x"), BadInt(3), Colour.RED, Loop.ME, Query("q", [0.5]),
-    object(), type, lambda: None, 10**5000, float("nan"), float("-inf"), b"\xff", bytearray(3), memoryview(b"abc"),
-    array.array("d", [0.25]), decimal.Decimal("NaN"), 1 + 2j, Fraction(1, 3), uuid.UUID(int=7), datetime.datetime.min,
-    range(5), iter([1]), {1, 2}, frozenset({"a"}), NotImplemented, ..., Exception("x"), "\ud800",
+    Unprintable(), Liar(), BadMapping(a=1), BadList([1]), BadText("x"), BadInt(3), Colour.RED, Loop.ME,
+    Query("q", [0.5]), object(), type, lambda: None, 10**5000, float("nan"), float("-inf"), b"\xff", bytearray(3),
+    memoryview(b"abc"), array.array("d", [0.25]), decimal.Decimal("NaN"), 1 + 2j, Fraction(1, 3), uuid.UUID(int=7),
+    dt.datetime(2026, 1, 1, tzinfo=dt.UTC), range(5), iter([1]), {1, 2}, frozenset({"a"}), NotImplemented, ...,
+    Exception("x"), "\ud800",
 ]  # fmt: skip
 hostile = st.integers(0, len(HOSTILE) - 1).map(lambda n: HOSTILE[n])  # hypothesis prints what it samples from
 
@@ -104,12 +105,14 @@ anything = st.recursive(
     | st.binary(max_size=5)
     | st.text(st.characters(codec=None, exclude_categories=()), max_size=8)
     | hostile,
-    lambda inner: st.lists(inner, max_size=5)
-    | st.tuples(inner, inner)
-    | st.dictionaries(
-        st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=()), max_size=4), inner
-    )
-    | st.dictionaries(st.sampled_from([Colour.RED, (1, 2), frozenset(), b"k", "\udfff", BadText("k")]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.tuples(inner, inner)
+        | st.dictionaries(
+            st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=()), max_size=4), inner
+        )
+        | st.dictionaries(st.sampled_from([Colour.RED, (1, 2), frozenset(), b"k", "\udfff", BadText("k")]), inner)
+    ),
     max_leaves=30,
 )
 

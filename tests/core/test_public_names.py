@@ -1,0 +1,66 @@
+"""The names that applications may rely on, and the walls between the rooms."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import spanloom
+
+CORE = Path(spanloom.__file__).parent
+
+
+def test_the_public_names_of_spanloom():
+    assert sorted(spanloom.__all__) == [
+        "ConfigurationError",
+        "ContentPolicy",
+        "Langfuse",
+        "Local",
+        "Loom",
+        "Otlp",
+        "Prompt",
+        "configure",
+        "using",
+    ]
+    assert all(hasattr(spanloom, name) for name in spanloom.__all__)
+
+
+def test_the_public_arguments():
+    def arguments(function):
+        return list(inspect.signature(function).parameters)
+
+    assert arguments(spanloom.configure) == [
+        "destinations", "service_name", "tracer_provider", "max_open_steps", "max_step_seconds",
+    ]  # fmt: skip
+    assert arguments(spanloom.using) == ["user_id", "session_id", "tags", "metadata", "tenant", "prompt"]
+    assert arguments(spanloom.Otlp)[:4] == ["endpoint", "headers", "protocol", "content"]
+    assert arguments(spanloom.Langfuse)[:4] == ["public_key", "secret_key", "base_url", "content"]
+    assert arguments(spanloom.Local)[:2] == ["path", "content"]
+    assert {"flush", "shutdown", "stats", "tracer_provider"} <= set(dir(spanloom.Loom))
+
+
+def modules_of(*rooms):
+    for room in rooms:
+        path = CORE / room
+        yield from path.rglob("*.py") if path.is_dir() else [path]
+
+
+@pytest.mark.parametrize(
+    "path", [*modules_of("dialects", "content", "step.py")], ids=lambda p: str(p.relative_to(CORE))
+)
+def test_dialects_and_content_know_no_sdk(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not [n for n in names if n.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))]
+
+
+def test_importing_spanloom_imports_no_framework_and_no_exporter():
+    code = (
+        "import sys, spanloom; "
+        "print([m for m in sys.modules if m.split('.')[0] in ('langchain_core', 'llama_index', 'grpc', 'requests')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
