@@ -162,14 +162,27 @@ class Reading:
         self.path = path
         if not path.is_file():
             raise StoreError(f"There is no file {path}.")
+        # A reader takes part in the WAL's locking, and so writes beside the file. Where it may not, as with a copy in a
+        # read-only folder, nobody writes the file either.
+        alone = not os.access(path.resolve().parent, os.W_OK) and not Path(f"{path}-wal").exists()
+        with self._readable():
+            self._db = _connect(f"{path.resolve().as_uri()}?{'immutable=1' if alone else 'mode=ro'}", uri=True)
         try:
-            self._db = _connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-            if not _is_ours(self._db, path):
-                raise StoreError(f"{path} is empty: nothing has been traced into it.")
+            with self._readable():
+                if not _is_ours(self._db, path):
+                    raise StoreError(f"{path} is empty: nothing has been traced into it.")
+        except StoreError:
+            self._db.close()
+            raise
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.OperationalError as error:
-            raise StoreError(f"{path} cannot be read: {error}.") from error
+            raise StoreError(f"{self.path} cannot be read: {error}.") from error
         except sqlite3.DatabaseError as error:
-            raise StoreError(_foreign(path)) from error
+            raise StoreError(_foreign(self.path)) from error
 
     def __enter__(self) -> Reading:
         return self
@@ -188,17 +201,17 @@ class Reading:
             if value is not None:
                 wanted.append(f"spans.{column} = ?")
                 values.append(value)
-        found = self._db.execute(
+        found = self._all(
             "SELECT trace_id FROM traces WHERE EXISTS "  # noqa: S608  column names are ours
             f"(SELECT 1 FROM spans WHERE spans.trace_id = traces.trace_id AND {' AND '.join(wanted)}) "
             "ORDER BY start_ns DESC, trace_id LIMIT ?",
             (*values, limit),
         )
-        return [self._spans(trace_id, _LIGHT) for (trace_id,) in found.fetchall()]
+        return [self._spans(trace_id, _LIGHT) for (trace_id,) in found]
 
     def find(self, prefix: str = "", limit: int = 10) -> list[str]:
         """The ids of the newest traces that begin with `prefix`, newest first."""
-        found = self._db.execute(
+        found = self._all(
             "SELECT trace_id FROM traces WHERE substr(trace_id, 1, ?) = ? ORDER BY start_ns DESC, trace_id LIMIT ?",
             (len(prefix), prefix.lower(), limit),
         )
@@ -208,8 +221,12 @@ class Reading:
         """The spans of one trace by start, with their records."""
         return self._spans(trace_id, _COLUMNS)
 
+    def _all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._readable():
+            return self._db.execute(query, values).fetchall()
+
     def _spans(self, trace_id: str, columns: Sequence[str]) -> list[Row]:
-        found = self._db.execute(
+        found = self._all(
             f"SELECT {', '.join(columns)} FROM spans WHERE trace_id = ? ORDER BY start_ns, rowid",  # noqa: S608
             (trace_id,),
         )

@@ -295,6 +295,23 @@ def test_a_read_only_folder_fails_at_configure(tmp_path):
     assert "permission denied" in refused(tmp_path / "traces.db")
 
 
+def test_a_copy_in_a_folder_that_may_not_be_written_can_be_read(tmp_path, monkeypatch):
+    path = tmp_path / "traces.db"
+    Store(path, max_traces=10, max_bytes=10**6).write([made(1)])
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert len(rows(path)) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_file_is_refused_in_words(tmp_path):
+    path = tmp_path / "traces.db"
+    Store(path, max_traces=10, max_bytes=10**6).write([made(i) for i in range(1, 10)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with pytest.raises(StoreError):
+        rows(path)
+
+
 def test_somebody_elses_file_is_refused_and_left_alone(tmp_path):
     text, database = tmp_path / "notes.db", tmp_path / "shop.db"
     text.write_text("my notes, which are no database at all\n" * 50)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -69,9 +71,11 @@ def show(trace: str, path: Path, content: bool, full: bool) -> None:
         print_trace(reading.spans(found[0]), Console(highlight=False), content=content, full=full)
 
 
-def _reading(path: Path) -> Reading:
+@contextmanager
+def _reading(path: Path) -> Iterator[Reading]:
     try:
-        return Reading(path)
+        with Reading(path) as reading:
+            yield reading
     except StoreError as error:
         hint = ""
         if not path.exists():
