@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 import time
@@ -62,6 +63,13 @@ class Traced:
     @property
     def still_open(self) -> list[str]:
         return [s.name for s in self.loom.recorder._open.values()]
+
+    async def opened(self, name: str) -> None:
+        """Let the event loop run until a step of that name is open."""
+        deadline = time.monotonic() + 5.0
+        while name not in self.still_open:  # noqa: ASYNC110  # nothing tells it
+            assert time.monotonic() < deadline, f"{name} never opened: {self.still_open}"
+            await asyncio.sleep(0)
 
     def wait_until(self, holds: Callable[[], bool], seconds: float = 5.0) -> None:
         deadline = time.monotonic() + seconds

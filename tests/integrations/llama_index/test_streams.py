@@ -116,8 +116,7 @@ def test_a_stream_left_unread_is_abandoned_with_the_steps_that_waited(traced: An
         next(stream)
     elif how == "error in the consumer":
         with pytest.raises(ZeroDivisionError):
-            for _ in stream:
-                _ = 1 / 0
+            _ = [1 / 0 for _ in stream]
     del stream, response
     gc.collect()
     assert not traced.still_open
@@ -159,8 +158,7 @@ def test_a_cancelled_stream_is_cancelled(traced: Any) -> None:
                 pass
 
         task = asyncio.create_task(consume())
-        while "FakeLLM.astream_chat" not in traced.still_open:
-            await asyncio.sleep(0)
+        await traced.opened("FakeLLM.astream_chat")
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -172,8 +172,7 @@ def test_a_timeout_is_an_error_of_the_run_and_cancels_what_was_at_work(traced: A
 def test_a_cancelled_run_is_cancelled_with_all_that_was_at_work(traced: Any, how: str) -> None:
     async def run() -> None:
         handler = Waiting().run()
-        while "FakeLLM.achat" not in traced.still_open:
-            await asyncio.sleep(0)
+        await traced.opened("FakeLLM.achat")
         if how == "cancel_run":
             await handler.cancel_run()
         else:
@@ -186,7 +185,7 @@ def test_a_cancelled_run_is_cancelled_with_all_that_was_at_work(traced: Any, how
 
 
 def test_a_sibling_left_at_work_when_the_run_ends_is_cancelled(traced: Any) -> None:
-    begun = []
+    begun: Any = None
 
     class Racing(Workflow):
         @step
@@ -197,13 +196,14 @@ def test_a_sibling_left_at_work_when_the_run_ends_is_cancelled(traced: Any) -> N
         @step(num_workers=2)
         async def race(self, ev: Middle) -> StopEvent:
             if ev.n == 2:
-                begun.append(2)
+                begun.set()
                 await asyncio.Event().wait()
-            while not begun:
-                await asyncio.sleep(0)
+            await begun.wait()
             return StopEvent(result=ev.n)
 
     async def run() -> None:
+        nonlocal begun
+        begun = asyncio.Event()
         assert await Racing().run() == 1
 
     asyncio.run(run())
