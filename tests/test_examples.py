@@ -53,6 +53,14 @@ def test_a_llama_index_query_shows_retrieval_and_synthesis(tmp_path):
     assert "feature=returns" in output
 
 
+def test_a_llama_index_engine_inside_a_langchain_tool_is_in_the_same_trace(tmp_path):
+    output = run(EXAMPLES / "both_frameworks.py", tmp_path)
+    assert output.count("\nTrace ") == 1
+    lines = output.splitlines()
+    tool = next(i for i, line in enumerate(lines) if "tool handbook" in line)
+    assert lines[tool + 1].startswith("│ └ chain RetrieverQueryEngine.query")
+
+
 def test_a_slow_service_lies_under_the_tool_that_asked_it(tmp_path):
     output = run(EXAMPLES / "slow_service.py", tmp_path)
     lines = [line for line in output[output.index("\nTrace ") :].splitlines() if " ms " in line]
