@@ -36,9 +36,18 @@ def known(attributes: Mapping[str, Any]) -> Attributes:
     """`attributes` without those that have no value (None, an empty text or list) or none that OTLP can carry."""
     out: Attributes = {}
     for key, value in attributes.items():
-        kept = attribute(value)
-        if kept is not None and kept not in ("", []):
-            out[key] = kept
+        if value is None:
+            continue
+        kind = type(value)
+        if kind is str:  # most are, and most are ASCII: this runs in the application's call
+            if value:
+                out[key] = value if value.isascii() else clean(value)
+        elif kind is bool or kind is float:
+            out[key] = value
+        else:
+            kept = attribute(value)
+            if kept is not None and kept not in ("", []):
+                out[key] = kept
     return out
 
 
