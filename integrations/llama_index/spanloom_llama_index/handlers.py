@@ -9,7 +9,7 @@ from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.event_handlers import BaseEventHandler
 from llama_index_instrumentation.span import BaseSpan
 from llama_index_instrumentation.span_handlers import BaseSpanHandler
-from opentelemetry import propagate
+from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from pydantic import PrivateAttr
 from spanloom.guard import GUARD
@@ -67,7 +67,8 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
         """The current trace, for `restore_propagation_context` in another process: W3C headers under `spanloom`."""
         headers: dict[str, str] = {}
         with GUARD.watching("spanloom_llama_index.capture_propagation_context"):
-            propagate.inject(headers)
+            inside = trace.get_current_span().get_span_context().is_valid
+            propagate.inject(headers, context=None if inside else restored.get())
         return {_PROPAGATED: headers} if headers else {}
 
     def restore_propagation_context(self, context: dict[str, Any]) -> None:

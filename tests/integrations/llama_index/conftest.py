@@ -67,7 +67,7 @@ class Traced:
     async def opened(self, name: str) -> None:
         """Let the event loop run until a step of that name is open."""
         deadline = time.monotonic() + 5.0
-        while name not in self.still_open:  # noqa: ASYNC110  # nothing tells it
+        while name not in self.still_open:  # nothing tells it
             assert time.monotonic() < deadline, f"{name} never opened: {self.still_open}"
             await asyncio.sleep(0)
 
