@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export UV_LINK_MODE := copy
 
-.PHONY: demo test check format conformance receivers setup clean
+.PHONY: demo test check format conformance receivers soak setup clean
 
 setup: $(VENV)/.ready
 
@@ -37,6 +37,10 @@ conformance: setup
 
 receivers: setup
 	$(BIN)/python -m pytest tests/receivers -m receiver
+
+# Thousands of runs: state and memory stay flat.
+soak: setup
+	$(BIN)/python -m pytest tests/benchmarks -m soak
 
 clean:
 	rm -rf $(VENV) .venvs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,7 +11,8 @@ from spanloom.step import Kind, Step
 _OWN = frozenset({
     "thread_id", "checkpoint_id", "checkpoint_ns", "task_id", "run_id", "assistant_id", "graph_id", "run_attempt",
     "user_id", "session_id", "conversation_id", "tenant", "tags", "langfuse_user_id", "langfuse_session_id",
-    "langfuse_tags", "langfuse_prompt", "revision_id", "__pregel_resuming", "versions",
+    "langfuse_tags", "langfuse_prompt", "revision_id", "__pregel_resuming", "traceparent",
+    "tracestate", "versions",
 })  # fmt: skip
 _OWN_PREFIXES = ("ls_", "lc_", "langgraph_", "__", "LANGSMITH_", "langsmith_")
 _INTERNAL_TAGS = ("seq:step:", "map:key:", "graph:step:", "langsmith:", "retry:attempt:", "condition:", "branch:")

@@ -143,7 +143,8 @@ def _tool(tool: Any) -> ToolDefinition | None:
     if isinstance(tool, str):
         return ToolDefinition(tool)
     if isinstance(tool, Mapping):
-        inner = tool.get("function") if isinstance(tool.get("function"), Mapping) else tool
+        function = tool.get("function")
+        inner = function if isinstance(function, Mapping) else tool
         name = inner.get("name") or tool.get("type")
         parameters = inner.get("parameters") or inner.get("input_schema") or inner.get("inputSchema")
         return ToolDefinition(str(name), inner.get("description"), plain(parameters)) if name else None

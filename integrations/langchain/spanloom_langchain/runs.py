@@ -9,7 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.runnables.config import var_child_runnable_config
-from opentelemetry.trace import Link, SpanContext
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import Link, SpanContext, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from spanloom.current import CurrentStep, running_task
 from spanloom.recorder import Recorder, note_error
 from spanloom.setup import Loom, current_loom
@@ -76,7 +78,9 @@ class Runs:
         task = running_task()
         step.task = weakref.ref(task) if task is not None else None
         # Whoever could report the run's end holds its UUID: its run manager, or a child's.
-        opened = recorder.open(step, _parent(recorder, key_of(parent_run_id)), end_holder=run_id)
+        parent = _parent(recorder, key_of(parent_run_id))
+        context = _incoming(metadata) if parent is None and metadata and "traceparent" in metadata else None
+        opened = recorder.open(step, parent, context, end_holder=run_id)
         if opened is not None and enter:
             self._current_step(recorder).enter(step, leaf=leaf)
 
@@ -141,6 +145,19 @@ def _parent(recorder: Recorder, reported: Hashable) -> Hashable:
     if reported is None or running is None or running == reported or not recorder.is_below(running, reported):
         return reported
     return running
+
+
+def _incoming(metadata: Mapping[str, Any]) -> Context | None:
+    """The trace that a caller in another process passes on in the config's metadata, in the words of W3C Trace Context.
+
+    None for a run inside another: metadata is inherited, and the running step is the parent.
+    """
+    if running_run() is not None:
+        return None
+    carrier = {key: str(metadata[key]) for key in ("traceparent", "tracestate") if key in metadata}
+    context = TraceContextTextMapPropagator().extract(carrier, get_current())
+    incoming = get_current_span(context).get_span_context()
+    return context if incoming.is_remote else None
 
 
 def _is_cancelled(step: Step) -> bool:
