@@ -125,6 +125,16 @@ def test_an_error_counts_once_where_it_arose(file):
     assert "errors" not in line
 
 
+def test_an_error_is_told_once_where_it_arose_and_marked_all_the_way_up(file):
+    failed = {"outcome": "error", "error_type": "KeyError", "error_message": "no order"}
+    top = file.span(NEW, "top", **failed)
+    file.span(NEW, "inner", "tool", parent=top, **failed)
+    file.span(NEW, "other", "tool", parent=top, **failed | {"error_message": "no stock"})
+    lines = [line.rstrip() for line in invoke("show").output.splitlines()[4:]]
+    assert [line.split("  ")[0] for line in lines if "✗" in line] == ["chain ✗ top", "├ tool ✗ inner", "└ tool ✗ other"]
+    assert [line for line in lines if "KeyError" in line] == ["│   KeyError: no order", "    KeyError: no stock"]
+
+
 def test_a_trace_whose_root_still_runs_is_listed_and_shown(file):
     file.span(NEW, "step", parent="f" * 16)
     assert "running" in invoke("traces").output

@@ -24,8 +24,8 @@ _STYLES = {
     "chain": "cyan",
     "llm": "magenta",
     "embedding": "magenta",
-    "retriever": "blue",
-    "reranker": "blue",
+    "retriever": "bright_blue",
+    "reranker": "bright_blue",
     "tool": "yellow",
 }
 _DURATION = 9  # columns
@@ -91,7 +91,7 @@ class _Drawing:
         for node, head, below in lines:
             self._print(self._line(node.row, head))
             self._facts(below, node.row)
-            for detail in self._troubles(node.row):
+            for detail in self._troubles(node):
                 self._wrapped(below, detail)
             if self.content:
                 for name, text in blocks(node.row.record or {}):
@@ -161,9 +161,14 @@ class _Drawing:
             cells.append(g.full if in_left and in_right else g.left if in_left else g.right if in_right else " ")
         return "".join(cells)
 
-    def _troubles(self, row: Row) -> Iterator[Text]:
+    def _troubles(self, node: Node) -> Iterator[Text]:
+        row = node.row
         if row.outcome not in (None, "ok", "error"):
             yield Text(row.outcome or "", style="yellow")
+        error = (row.error_type, row.error_message)
+        if row.error_type and any((c.row.error_type, c.row.error_message) == error for c in node.children):
+            # it only passed through: it is told where it arose
+            return
         if row.outcome == "error" or row.error_type:
             said = [words.safe(part.strip()) for part in (row.error_type, row.error_message) if part and part.strip()]
             yield Text(": ".join(said) or "error", style="red")
