@@ -1,0 +1,98 @@
+"""Reading the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .file import StoreError, connect, foreign, is_ours
+from .row import COLUMNS, LIGHT, Row
+
+
+class Reading:
+    """One file, for reading; `StoreError` where there is none or it is not Spanloom's. A context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise StoreError(f"There is no file {path}.")
+        # A reader takes part in the WAL's locking, and so writes beside the file. Where it may not, as with a copy in a
+        # read-only folder, nobody writes the file either.
+        alone = not os.access(path.resolve().parent, os.W_OK) and not Path(f"{path}-wal").exists()
+        with self._readable():
+            self._db = connect(f"{path.resolve().as_uri()}?{'immutable=1' if alone else 'mode=ro'}", uri=True)
+        try:
+            with self._readable():
+                if not is_ours(self._db, path):
+                    raise StoreError(f"{path} is empty: nothing has been traced into it.")
+        except StoreError:
+            self._db.close()
+            raise
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self.path} cannot be read: {error}.") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(foreign(self.path)) from error
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def traces(
+        self, limit: int, *, errors: bool = False, user: str | None = None, session: str | None = None
+    ) -> list[list[Row]]:
+        """The newest traces that have such a span, newest first; of each its spans by start, without their records."""
+        wanted, values = ["1"], []
+        if errors:
+            wanted.append("spans.outcome = 'error'")
+        for column, value in (("user_id", user), ("session_id", session)):
+            if value is not None:
+                wanted.append(f"spans.{column} = ?")
+                values.append(value)
+        found = self._all(
+            "SELECT trace_id FROM traces WHERE EXISTS "  # noqa: S608  column names are ours
+            f"(SELECT 1 FROM spans WHERE spans.trace_id = traces.trace_id AND {' AND '.join(wanted)}) "
+            "ORDER BY start_ns DESC, trace_id LIMIT ?",
+            (*values, limit),
+        )
+        return [self._spans(trace_id, LIGHT) for (trace_id,) in found]
+
+    def find(self, prefix: str = "", limit: int = 10) -> list[str]:
+        """The ids of the newest traces that begin with `prefix`, newest first."""
+        found = self._all(
+            "SELECT trace_id FROM traces WHERE substr(trace_id, 1, ?) = ? ORDER BY start_ns DESC, trace_id LIMIT ?",
+            (len(prefix), prefix.lower(), limit),
+        )
+        return [trace_id for (trace_id,) in found]
+
+    def spans(self, trace_id: str) -> list[Row]:
+        """The spans of one trace by start, with their records."""
+        return self._spans(trace_id, COLUMNS)
+
+    def _all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._readable():
+            return self._db.execute(query, values).fetchall()
+
+    def _spans(self, trace_id: str, columns: Sequence[str]) -> list[Row]:
+        found = self._all(
+            f"SELECT {', '.join(columns)} FROM spans WHERE trace_id = ? ORDER BY start_ns, rowid",  # noqa: S608
+            (trace_id,),
+        )
+        out = []
+        for values in found:
+            fields = dict(zip(columns, values, strict=True))
+            if "record" in fields:
+                fields["record"] = json.loads(fields["record"])
+            out.append(Row(**fields))
+        return out
