@@ -11,7 +11,7 @@ from llama_index_instrumentation.span import BaseSpan
 from llama_index_instrumentation.span_handlers import BaseSpanHandler
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from pydantic import PrivateAttr
+from pydantic import Field
 from spanloom.guard import GUARD
 
 from .recording import Recording, restored
@@ -22,11 +22,11 @@ _PROPAGATED = "spanloom"
 class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
     """Passes spans on. It keeps none: `open_spans`, `completed_spans` and `dropped_spans` stay empty."""
 
-    _recording: Recording = PrivateAttr()
+    recording: Any = Field(None, exclude=True, repr=False)  # a field: pydantic is slow to find private ones
 
     def __init__(self, recording: Recording) -> None:
         super().__init__()
-        self._recording = recording
+        self.recording = recording
 
     @classmethod
     def class_name(cls) -> str:
@@ -41,7 +41,7 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
         tags: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self._recording.enter(id_, bound_args.arguments, instance, parent_id, tags)
+        self.recording.enter(id_, bound_args.arguments, instance, parent_id, tags)
 
     def span_exit(
         self,
@@ -51,7 +51,7 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
         result: Any = None,
         **kwargs: Any,
     ) -> None:
-        self._recording.exit(id_, instance, result)
+        self.recording.exit(id_, instance, result)
 
     def span_drop(
         self,
@@ -61,7 +61,7 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
         err: BaseException | None = None,
         **kwargs: Any,
     ) -> None:
-        self._recording.drop(id_, instance, err)
+        self.recording.drop(id_, instance, err)
 
     def capture_propagation_context(self) -> dict[str, Any]:
         """The current trace, for `restore_propagation_context` in another process: W3C headers under `spanloom`."""
@@ -91,15 +91,15 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
 class SpanloomEventHandler(BaseEventHandler):
     """Passes events on."""
 
-    _recording: Recording = PrivateAttr()
+    recording: Any = Field(None, exclude=True, repr=False)  # a field: pydantic is slow to find private ones
 
     def __init__(self, recording: Recording) -> None:
         super().__init__()
-        self._recording = recording
+        self.recording = recording
 
     @classmethod
     def class_name(cls) -> str:
         return "SpanloomEventHandler"
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        self._recording.event(event)
+        self.recording.event(event)

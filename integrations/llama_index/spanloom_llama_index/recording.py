@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 import weakref
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextvars import ContextVar
-from functools import partial, singledispatchmethod
+from functools import partial
 from typing import Any
 
 from llama_index.core.agent.workflow.workflow_events import ToolCall
@@ -302,16 +302,10 @@ class Recording:
     @guarded
     def event(self, event: Any) -> None:
         frame = self.frames.open.get(event.span_id)
-        if frame is not None:
-            self._told(event, frame)
+        if frame is not None and (told := _told_by(type(event))) is not None:
+            told(self, event, frame)
 
-    @singledispatchmethod
-    def _told(self, event: Any, frame: Frame) -> None:
-        if type(event).__name__ == "SpanCancelledEvent":  # of the workflows package, at no public place
-            frame.outcome = Outcome.CANCELLED
-
-    @_told.register
-    def _(self, event: LLMChatStartEvent | LLMCompletionStartEvent, frame: Frame) -> None:
+    def _model_begins(self, event: LLMChatStartEvent | LLMCompletionStartEvent, frame: Frame) -> None:
         step = frame.step
         if step is None or frame.family is not Family.LLM:
             return
@@ -321,8 +315,7 @@ class Recording:
             step.request_model = name
         step.completion = isinstance(event, LLMCompletionStartEvent) and event.model_dict.get("is_chat_model") is False
 
-    @_told.register
-    def _(self, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame) -> None:
+    def _model_goes_on(self, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame) -> None:
         step = frame.step
         if step is None or frame.family is not Family.LLM:
             return
@@ -332,8 +325,7 @@ class Recording:
         frame.partial = event.response
         models.read(step, event.response)
 
-    @_told.register
-    def _(self, event: LLMChatEndEvent | LLMCompletionEndEvent, frame: Frame) -> None:
+    def _model_ends(self, event: LLMChatEndEvent | LLMCompletionEndEvent, frame: Frame) -> None:
         if frame.family is not Family.LLM:
             return
         if frame.step is None:  # one more layer of the model that it lies in; only here may its usage be told
@@ -345,16 +337,39 @@ class Recording:
             facts.dispatched(frame.step, event.response, time.time_ns())
             self._close(frame, Outcome.OK)
 
-    @_told.register
-    def _(self, event: ExceptionEvent, frame: Frame) -> None:
+    def _raised(self, event: ExceptionEvent, frame: Frame) -> None:
         if frame.family is Family.LLM and frame.exited and frame.step is not None:
             self._broken_off(frame, frame.step, outcome_of(event.exception), event.exception)
 
-    @_told.register
-    def _(self, event: ReRankStartEvent, frame: Frame) -> None:
+    def _reranks(self, event: ReRankStartEvent, frame: Frame) -> None:
         if frame.family is Family.POSTPROCESSOR and frame.step is None:
             frame.family = Family.RERANKER
             nodes = {"nodes": event.nodes, "query_bundle": event.query}
             self._open(frame, None, nodes, active_instrument_tags.get())
         if frame.family is Family.RERANKER and frame.step is not None:
             frame.step.top_k, frame.step.request_model = event.top_n, event.model_name
+
+    def _cancelled(self, event: Any, frame: Frame) -> None:
+        frame.outcome = Outcome.CANCELLED
+
+
+_MOST_EVENTS = 1_000
+_TOLD: dict[type, Callable[[Recording, Any, Frame], None] | None] = {
+    LLMChatStartEvent: Recording._model_begins,
+    LLMCompletionStartEvent: Recording._model_begins,
+    LLMChatInProgressEvent: Recording._model_goes_on,
+    LLMCompletionInProgressEvent: Recording._model_goes_on,
+    LLMChatEndEvent: Recording._model_ends,
+    LLMCompletionEndEvent: Recording._model_ends,
+    ExceptionEvent: Recording._raised,
+    ReRankStartEvent: Recording._reranks,
+}
+
+
+def _told_by(kind: type) -> Callable[[Recording, Any, Frame], None] | None:
+    """What to do with an event of class `kind`. A dictionary, since a stream asks for every token."""
+    if kind not in _TOLD and len(_TOLD) < _MOST_EVENTS:
+        _TOLD[kind] = next((told for base in kind.__mro__ if (told := _TOLD.get(base)) is not None), None)
+        if kind.__name__ == "SpanCancelledEvent":  # of the workflows package, at no public place
+            _TOLD[kind] = Recording._cancelled
+    return _TOLD.get(kind)

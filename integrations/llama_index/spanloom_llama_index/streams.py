@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 from llama_index_instrumentation.span import active_span_id
 from opentelemetry import trace
-from opentelemetry.context import attach, detach, get_current
+from opentelemetry.context import Context, attach, detach, get_current
 from spanloom.step import Outcome
 
 Ended = Callable[[Outcome, BaseException | None], None]
@@ -20,12 +19,32 @@ Ended = Callable[[Outcome, BaseException | None], None]
 _streams: weakref.WeakKeyDictionary[Any, Stream] = weakref.WeakKeyDictionary()
 
 
+class _Inside:
+    __slots__ = ("active", "context", "entered", "span_id")
+
+    def __init__(self, span_id: str, context: Context) -> None:
+        self.span_id, self.context = span_id, context
+
+    def __enter__(self) -> None:
+        self.active = active_span_id.set(self.span_id)
+        self.entered = attach(self.context)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            active_span_id.reset(self.active)
+        except ValueError:  # thrown away in another context: that one has nothing of ours
+            return
+        detach(self.entered)
+
+
 class Stream:
     """One answer's stream of text. Whoever waits for its end is told once, in the order of asking."""
 
     def __init__(self, span_id: str, span: trace.Span | None) -> None:
         self.span_id, self.span = span_id, span
         self.pieces: list[Any] = []
+        self._outer: Context | None = None
+        self._inner = Context()
         self._waiting: list[Ended] | None = []
         self._lock = threading.RLock()
 
@@ -43,19 +62,13 @@ class Stream:
         for ended in waiting or ():
             ended(outcome, error)
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
+    def inside(self) -> _Inside:
         """Be inside the step that streams, as long as one piece is being made; never while it is consumed."""
-        active = active_span_id.set(self.span_id)
-        context = trace.set_span_in_context(self.span or trace.get_current_span())
-        entered = attach(context)
-        try:
-            yield
-        finally:
-            if get_current() is context:
-                detach(entered)
-            with suppress(ValueError):  # thrown away in another context: that one keeps nothing of ours
-                active_span_id.reset(active)
+        outer = get_current()
+        if outer is not self._outer:  # the consumer's context is the same for all pieces, as a rule
+            self._outer = outer
+            self._inner = outer if self.span is None else trace.set_span_in_context(self.span, outer)
+        return _Inside(self.span_id, self._inner)
 
     def drain(self, source: Any) -> Generator[Any, None, None]:
         """`source`, piece by piece."""
