@@ -81,7 +81,7 @@ def test_shutdown_is_bounded_where_all_hang(configured, http_sink, grpc_sink, se
 @pytest.mark.parametrize("status", [400, 401, 500])
 def test_a_receiver_that_refuses_costs_its_own_spans_only(configured, http_sink, second_sink, status):
     http_sink.status = status
-    loom = configured(Otlp(http_sink.url), Langfuse("pk", "sk", second_sink.url))
+    loom = configured(Otlp(http_sink.url, timeout=0.5), Langfuse("pk", "sk", second_sink.url))
     record(loom, 20)
     assert not loom.flush()
     stats = loom.stats()["destinations"]
