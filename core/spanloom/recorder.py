@@ -6,6 +6,7 @@ exactly once: by its adapter, with an ancestor that was cancelled, by eviction, 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -138,7 +139,8 @@ class Recorder:
             if end_holder is not None:
                 # Collection may strike anywhere, also inside this lock: note it now, act on it later.
                 gone, run_id = self._lost, step.run_id
-                step.end_holder = weakref.ref(end_holder, lambda _: gone.append((run_id, time.time_ns())))
+                with contextlib.suppress(TypeError):  # a text cannot be watched: then only callbacks or age end it
+                    step.end_holder = weakref.ref(end_holder, lambda _: gone.append((run_id, time.time_ns())))
             if step.parent_run_id is not None and (above := self._open.get(step.parent_run_id)) is not None:
                 above.children.add(step.run_id)
             self._weave.step_started(step)

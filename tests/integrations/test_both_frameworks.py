@@ -21,7 +21,8 @@ from spanloom_langchain import SpanloomCallbackHandler
 from spanloom_llama_index import instrument, uninstrument
 
 from tests.integrations.langchain.fakes import Chat, Shelf, probe
-from tests.integrations.llama_index.fakes import FakeLLM, Shelf as Nodes
+from tests.integrations.llama_index.fakes import FakeLLM
+from tests.integrations.llama_index.fakes import Shelf as Nodes
 
 
 @pytest.fixture

@@ -165,7 +165,9 @@ def test_calls_of_parallel_tools_retrievers_prompts_and_nodes_lie_in_them(memory
         return ChatPromptTemplate.from_messages([("human", "{q}")]).invoke({"q": x})
 
     chain = RunnableLambda(prompt, name="prompt") | RunnableLambda(lambda m: m.messages[0].content, name="text")
-    chain = chain | Cached(port=redis_port) | RunnableLambda(lambda d: {"messages": [("user", d[0].page_content)]}) | agent
+    chain = (
+        chain | Cached(port=redis_port) | RunnableLambda(lambda d: {"messages": [("user", d[0].page_content)]}) | agent
+    )
     config = {"callbacks": [SpanloomCallbackHandler()]}
     if asynchronous:
         asyncio.run(chain.ainvoke("x", config))

@@ -18,7 +18,7 @@ from spanloom.step import FIRST_TOKEN, TOOL_CALL_DISPATCHED, Deferred, Event, Ki
 from . import labels
 from .messages import answers_of, documents_of, messages_of, prompt_of, snapshot, tools_of, value_of
 from .results import note_result, request_parameters
-from .runs import Runs
+from .runs import Runs, key_of
 from .streams import left_unread
 
 _NOTHING: Mapping[str, Any] = {}
@@ -63,7 +63,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             return
         metadata = metadata or {}
         step = Step(
-            run_id.int, labels.chain_kind(kwargs.get("run_type")), labels.run_name(serialized, kwargs, "Runnable")
+            key_of(run_id), labels.chain_kind(kwargs.get("run_type")), labels.run_name(serialized, kwargs, "Runnable")
         )
         step.streaming = "defers_inputs" in kwargs
         if labels.is_agent(step.name, metadata, self._runs.get(parent_run_id), serialized):
@@ -114,7 +114,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
     ) -> None:
         if not self._runs.takes(run_id):
             return
-        step = Step(run_id.int, Kind.LLM, labels.run_name(serialized, kwargs, "ChatModel"))
+        step = Step(key_of(run_id), Kind.LLM, labels.run_name(serialized, kwargs, "ChatModel"))
         step.content.input_messages = Deferred(messages_of, (tuple(messages[0]) if messages else (),))
         self._start_model(step, run_id, parent_run_id, metadata, tags, kwargs)
 
@@ -132,7 +132,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
     ) -> None:
         if not self._runs.takes(run_id):
             return
-        step = Step(run_id.int, Kind.LLM, labels.run_name(serialized, kwargs, "LLM"), completion=True)
+        step = Step(key_of(run_id), Kind.LLM, labels.run_name(serialized, kwargs, "LLM"), completion=True)
         step.content.input_messages = Deferred(prompt_of, (prompts[0],)) if prompts else ()
         self._start_model(step, run_id, parent_run_id, metadata, tags, kwargs)
 
@@ -186,7 +186,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         if not self._runs.takes(run_id):
             return
         name = labels.run_name(serialized, kwargs, "tool")
-        step = Step(run_id.int, Kind.TOOL, name, tool_name=(serialized or {}).get("name") or name)
+        step = Step(key_of(run_id), Kind.TOOL, name, tool_name=(serialized or {}).get("name") or name)
         step.tool_description = (serialized or {}).get("description")
         call_id = kwargs.get("tool_call_id")
         step.tool_call_id = str(call_id) if call_id is not None else None
@@ -220,7 +220,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
     ) -> None:
         if not self._runs.takes(run_id):
             return
-        step = Step(run_id.int, Kind.RETRIEVER, labels.run_name(serialized, kwargs, "Retriever"))
+        step = Step(key_of(run_id), Kind.RETRIEVER, labels.run_name(serialized, kwargs, "Retriever"))
         step.provider = provider_name((metadata or {}).get("ls_vector_store_provider"))
         step.content.query = query
         self._runs.open(step, run_id, parent_run_id, metadata, tags, leaf=True)

@@ -24,15 +24,18 @@ _MOST_THREADS = 10_000
 _BETWEEN = (__package__, "langchain_core.callbacks")
 
 
-def running_run() -> int | None:
+def running_run() -> Hashable:
     """The key of the run whose body the caller is inside of, as LangChain itself tells its children."""
     config = var_child_runnable_config.get()
     return key_of(getattr(config.get("callbacks"), "parent_run_id", None)) if config else None
 
 
-def key_of(run_id: UUID | None) -> int | None:
-    """The recorder's key of a run: a number, since the UUID object itself must be free to be collected."""
-    return None if run_id is None else run_id.int
+def key_of(run_id: UUID | str | None) -> Hashable:
+    """The recorder's key of a run: a number, since the UUID object itself must be free to be collected.
+
+    An application may pass a run id of its own as text (LangServe does): then that is the key.
+    """
+    return run_id.int if isinstance(run_id, UUID) else run_id
 
 
 class Runs:
@@ -48,7 +51,7 @@ class Runs:
         recorder = self._recorder()
         if recorder is None or not recorder.active:
             return False
-        if recorder.knows(run_id.int):  # the same handler twice, or two of them
+        if recorder.knows(key_of(run_id)):  # the same handler twice, or two of them
             recorder.repeated += 1
             return False
         return True
@@ -56,7 +59,7 @@ class Runs:
     def get(self, run_id: UUID | None) -> Step | None:
         """The open step of `run_id`."""
         recorder = self._recorder()
-        return recorder.get(run_id.int) if recorder is not None and run_id is not None else None
+        return recorder.get(key_of(run_id)) if recorder is not None and run_id is not None else None
 
     def open(
         self,

@@ -165,3 +165,8 @@ def test_string_models_have_one_step_a_prompt(traced):
     Words().invoke("c", traced.config)
     assert traced.tree() == ["llm:Words"] * 3
     assert all(s.completion for s in traced.memory.steps)
+
+
+def test_a_run_id_of_the_applications_own_may_be_text(traced):
+    chain().invoke({"q": "x"}, {**traced.config, "run_id": "9bb3aa03-2287-4501-a9a4-401c01ad9c7a"})
+    assert traced.tree() == CHAIN

@@ -1,0 +1,36 @@
+"""Walls that import-linter cannot keep: it forbids external packages, not their parts."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+CORE = Path(__file__).parents[2] / "core" / "spanloom"
+PURE = [*sorted((CORE / "dialects").glob("*.py")), *sorted((CORE / "content").glob("*.py")), CORE / "step.py"]
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_dialects_and_content_import_no_opentelemetry_sdk(path):
+    assert not [name for name in imported(path) if name.startswith("opentelemetry.sdk")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in sorted(CORE.rglob("*.py")) if "dialects" not in p.parts]
+    + sorted(CORE.parents[1].glob("integrations/*/*/*.py")),
+    ids=lambda p: f"{p.parent.name}/{p.name}",
+)
+def test_attribute_keys_live_in_the_dialects(path):
+    texts = [n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)]
+    keys = [t for t in texts if isinstance(t, str) and t.startswith(("gen_ai.", "langfuse.", "openinference.", "llm."))]
+    assert not [k for k in keys if " " not in k and k.count(".") >= 2]
