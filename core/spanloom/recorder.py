@@ -20,6 +20,7 @@ from opentelemetry.trace import NonRecordingSpan, Status, StatusCode
 
 from .content.plain import describe_error, stack_text
 from .dialects import genai
+from .guard import GUARD
 from .identity import Identity, current_identity
 from .step import Deferred, Kind, Lineage, Outcome, Step
 from .weave import Weave
@@ -108,40 +109,43 @@ class Recorder:
         """
         if not self.active:
             return None
+        around = context if context is not None else otel_context.get_current()
         with self._lock:
-            self._reap()
-            if self.knows(step.run_id):
-                self.repeated += 1
-                return None
-            self._make_room()
+            given_up = self._reaped() + self._evicted(room_for=1)
+            known = self.knows(step.run_id)
+            self.repeated += known
             place = self._place_of(self._unfold(parent))
-            around = context if context is not None else otel_context.get_current()
-            if place is None:
-                place = self._ambient(trace.get_current_span(around), step)
-            else:
-                step.parent_run_id = self._unfold(parent)
             if place is not None:
-                around = trace.set_span_in_context(place.span, around)
-                step.lineage, step.root_name = place.lineage, place.root_name
-                step.identity = place.identity.overlaid(current_identity()).overlaid(step.identity)
-            else:
-                step.identity = current_identity().overlaid(step.identity)
-            step.root_name = step.root_name or step.name
-            step.start_ns = step.start_ns or time.time_ns()
-            name, kind = genai.span_name(step), genai.span_kind(step)
-            step.span = self._tracer.start_span(
-                name, around, kind, genai.start_attributes(step), links=step.links, start_time=step.start_ns
-            )
-            ids = step.span.get_span_context()
-            step.trace_id, step.span_id = ids.trace_id, ids.span_id
+                step.parent_run_id = self._unfold(parent)
+        self._finish(given_up)
+        if known:
+            return None
+        if place is None:
+            place = self._ambient(trace.get_current_span(around), step)
+        if place is not None:
+            around = trace.set_span_in_context(place.span, around)
+            step.lineage, step.root_name = place.lineage, place.root_name
+            step.identity = place.identity.overlaid(current_identity()).overlaid(step.identity)
+        else:
+            step.identity = current_identity().overlaid(step.identity)
+        step.root_name = step.root_name or step.name
+        step.start_ns = step.start_ns or time.time_ns()
+        name, kind = genai.span_name(step), genai.span_kind(step)
+        # Outside of the lock: samplers and processors of others run here.
+        step.span = self._tracer.start_span(
+            name, around, kind, genai.start_attributes(step), links=step.links, start_time=step.start_ns
+        )
+        ids = step.span.get_span_context()
+        step.trace_id, step.span_id = ids.trace_id, ids.span_id
+        if end_holder is not None:
+            # Collection may strike anywhere, also inside the lock: note it now, act on it later.
+            gone, run_id = self._lost, step.run_id
+            with contextlib.suppress(TypeError):  # a text cannot be watched: then only callbacks or age end it
+                step.end_holder = weakref.ref(end_holder, lambda _: gone.append((run_id, time.time_ns())))
+        with self._lock:
             self._open[step.run_id] = step
             self.opened += 1
-            if end_holder is not None:
-                # Collection may strike anywhere, also inside this lock: note it now, act on it later.
-                gone, run_id = self._lost, step.run_id
-                with contextlib.suppress(TypeError):  # a text cannot be watched: then only callbacks or age end it
-                    step.end_holder = weakref.ref(end_holder, lambda _: gone.append((run_id, time.time_ns())))
-            if step.parent_run_id is not None and (above := self._open.get(step.parent_run_id)) is not None:
+            if (above := self._open.get(step.parent_run_id)) is not None:
                 above.children.add(step.run_id)
             self._weave.step_started(step)
         return step
@@ -169,68 +173,82 @@ class Recorder:
         those of a cancelled step are cancelled with it.
         """
         with self._lock:
-            step = self._open.pop(run_id, None)
-            if step is None:
-                return None
-            step.outcome, step.end_ns, step.end_holder = outcome, end_ns or time.time_ns(), None
-            if error is not None:
-                note_error(step, error)
-            orphans = orphans or (Outcome.CANCELLED if outcome is Outcome.CANCELLED else None)
-            if orphans is not None:
-                for child in tuple(step.children):
-                    self.close(child, orphans, orphans=orphans, end_ns=step.end_ns)
-            if step.parent_run_id is not None and (above := self._open.get(step.parent_run_id)) is not None:
-                above.children.discard(run_id)
-            self._ended[run_id] = _Place(
-                NonRecordingSpan(step.span.get_span_context()), lineage_of(step), step.identity, step.root_name
-            )
-            if len(self._ended) > _REMEMBERED:
-                self._ended.popitem(last=False)
-            step.closed = True
-        if step.span.is_recording():
-            step.span.set_attributes(genai.structure(step))
-            if outcome is Outcome.ERROR:
-                step.span.set_status(Status(StatusCode.ERROR))  # no text: it may hold content
-            step.span.end(step.end_ns)
-        self._weave.step_forgotten(step)
-        return step
+            settled = self._settled(run_id, outcome, end_ns or time.time_ns(), orphans)
+        if not settled:
+            return None
+        if error is not None:
+            note_error(settled[-1], error)
+        self._finish(settled)
+        return settled[-1]
 
     def evict(self, now_ns: int | None = None) -> int:
         """End the steps that nobody can end any more, and those that have been open for too long; how many of these."""
-        limit = (now_ns or time.time_ns()) - self._max_age_ns
-        count = 0
         with self._lock:
-            self._reap()
-            while self._open and (oldest := next(iter(self._open.values()))).start_ns < limit:
-                self._evict(oldest)
-                count += 1
-        return count
+            reaped = self._reaped()
+            evicted = self._evicted(now_ns)
+        self._finish(reaped + evicted)
+        return len(evicted)
 
     def end_all(self) -> None:
         """End every open step and take no more. Children first, so that parents outlast them."""
         with self._lock:
-            self._reap()
             self.active = False
+            settled = self._reaped()
             for step in reversed(tuple(self._open.values())):
-                self._give_up(step)
+                settled += self._given_up(step)
+        self._finish(settled)
 
-    def _reap(self) -> None:
-        """End the steps whose end nobody holds any more, at the time they were lost, inner ones first.
+    def _settled(self, run_id: Hashable, outcome: Outcome, end_ns: int, orphans: Outcome | None = None) -> list[Step]:
+        """Take the step of `run_id` out of the open ones, and its orphans; inner ones first. Under the lock."""
+        step = self._open.pop(run_id, None)
+        if step is None:
+            return []
+        step.outcome, step.end_ns, step.end_holder = outcome, end_ns, None
+        orphans = orphans or (Outcome.CANCELLED if outcome is Outcome.CANCELLED else None)
+        settled: list[Step] = []
+        if orphans is not None:
+            for child in tuple(step.children):
+                settled += self._settled(child, orphans, end_ns, orphans)
+        if (above := self._open.get(step.parent_run_id)) is not None:
+            above.children.discard(run_id)
+        self._ended[run_id] = _Place(
+            NonRecordingSpan(step.span.get_span_context()), lineage_of(step), step.identity, step.root_name
+        )
+        if len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
+        step.closed = True
+        return [*settled, step]
+
+    def _finish(self, steps: list[Step]) -> None:
+        """End the spans of settled steps. Outside of the lock: processors of others run here."""
+        for step in steps:
+            with GUARD.watching("spanloom.recorder"):  # one that fails leaves the others to end
+                if step.span.is_recording():
+                    step.span.set_attributes(genai.structure(step))
+                    if step.outcome is Outcome.ERROR:
+                        step.span.set_status(Status(StatusCode.ERROR))  # no text: it may hold content
+                    step.span.end(step.end_ns)
+            self._weave.step_forgotten(step)
+
+    def _reaped(self) -> list[Step]:
+        """Settle the steps whose end nobody holds any more, at the time they were lost, inner ones first.
 
         A cancelled model, retriever or tool gets no end from LangChain. A chain always does, unless it is a stream that
         was left; then the steps around it were waiting for that stream.
         """
         if not self._lost:
-            return
+            return []
         lost: dict[Hashable, int] = {}
         while self._lost:
             run_id, lost_ns = self._lost.popleft()
             lost[run_id] = lost_ns
+        settled: list[Step] = []
         for step in reversed([s for s in self._open.values() if s.run_id in lost]):
             left = step.streaming or step.awaits_stream or step.kind not in _LEAVES
             if left and (above := self._open.get(step.parent_run_id)) is not None:
                 above.awaits_stream = True
-            self.close(step.run_id, Outcome.ABANDONED if left else Outcome.CANCELLED, end_ns=lost[step.run_id])
+            settled += self._settled(step.run_id, Outcome.ABANDONED if left else Outcome.CANCELLED, lost[step.run_id])
+        return settled
 
     def after_fork(self) -> None:
         """In a forked child: the open steps are the parent's to end; here they are places to hang under."""
@@ -241,22 +259,25 @@ class Recorder:
         self._open = {}
         self.opened = self.evicted = self.repeated = 0
 
-    def _make_room(self) -> None:
-        self.evict()
-        while len(self._open) >= self._max_open:
-            self._evict(next(iter(self._open.values())))
+    def _evicted(self, now_ns: int | None = None, room_for: int = 0) -> list[Step]:
+        """Settle the steps that are too old, and the oldest ones until there is room."""
+        limit = (now_ns or time.time_ns()) - self._max_age_ns
+        settled: list[Step] = []
+        while self._open:
+            oldest = next(iter(self._open.values()))
+            if oldest.start_ns >= limit and len(self._open) + room_for <= self._max_open:
+                break
+            self.evicted += 1
+            settled += self._given_up(oldest)
+        return settled
 
-    def _evict(self, step: Step) -> None:
-        self.evicted += 1
-        self._give_up(step)
-
-    def _give_up(self, step: Step) -> None:
-        """End a step that nobody else ended: as `incomplete`, or, where it waits for a stream that was begun and never
-        finished, as `abandoned`, with the steps around it."""
+    def _given_up(self, step: Step) -> list[Step]:
+        """Settle a step that nobody else ended: as `incomplete`, or, where it waits for a stream that was begun and
+        never finished, as `abandoned`, with the steps around it."""
         left = step.streaming or step.awaits_stream
         if left and (above := self._open.get(step.parent_run_id)) is not None:
             above.awaits_stream = True
-        self.close(step.run_id, Outcome.ABANDONED if left else Outcome.INCOMPLETE)
+        return self._settled(step.run_id, Outcome.ABANDONED if left else Outcome.INCOMPLETE, time.time_ns())
 
     # ---------------------------------------------------------------- parents
     def _unfold(self, run_id: Hashable) -> Hashable:
