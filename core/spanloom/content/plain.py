@@ -17,6 +17,7 @@ from traceback import TracebackException
 from typing import Any
 
 _MAX_DEPTH = 16
+_MAX_FRAMES = 64
 _MAX_NODES = 20_000
 _MAX_LABEL = 256
 _MAX_VECTOR = 16
@@ -194,7 +195,10 @@ def _type_name(value: Any) -> str:
 def describe_error(error: BaseException) -> tuple[str, TracebackException | None]:
     """The text of `error` and its stack, held without the frames, whose locals would be kept alive with them."""
     try:
-        stack = TracebackException(type(error), error, error.__traceback__, lookup_lines=False, compact=True)
+        # An exception object that is raised again and again collects all its ways up: only the newest frames are read.
+        stack = TracebackException(
+            type(error), error, error.__traceback__, limit=_MAX_FRAMES, lookup_lines=False, compact=True
+        )
     except Exception:  # an exception whose own attributes raise
         stack = None
     return text_of(error), stack
