@@ -131,3 +131,17 @@ def test_what_is_cut_is_counted(configured, http_sink):
     assert sent["spanloom.content.truncated"] == 1
     assert len(sent["spanloom.step.input"]) < 2_100
     assert json.loads(sent["spanloom.step.input"])["short"] == "y"
+
+
+def test_metadata_that_is_cut_is_still_json_and_costs_its_neighbours_nothing(configured, http_sink):
+    loom = configured(Otlp(http_sink.url, content=ContentPolicy(kept=frozenset(Category), attribute_bytes=4_000)))
+    step = samples.chain()
+    vast = {"texts": ["x" * 1_000] * 100, "wide": {f"k{n}": n for n in range(30_000)}}
+    step.identity = dataclasses.replace(step.identity, metadata={"vast": vast, "fine": "yes"})
+    loom.recorder.open(step)
+    loom.recorder.close(step.run_id)
+    assert loom.flush()
+    sent = http_sink.named("RunnableSequence").attributes
+    assert "x… [" in json.loads(sent["spanloom.metadata.vast"])["texts"][0]
+    assert len(sent["spanloom.metadata.vast"]) < 4_100
+    assert sent["spanloom.metadata.fine"] == "yes"

@@ -84,6 +84,20 @@ def _share(sizes: Sequence[int], room: int) -> int:
     return room // left if left else 0
 
 
+def _allot(costs: Sequence[int], room: int) -> list[int]:
+    """How much of `room` each of the first items may take: the small ones all they need, the large ones equal parts."""
+    floors: list[int] = []
+    for cost in costs:
+        floors.append(min(cost, 2 * _LEAST_TEXT))
+        room -= floors[-1]
+        if room < 0:
+            room += floors.pop()
+            break
+    extras = [cost - floor for cost, floor in zip(costs, floors, strict=False)]
+    longest = max(extras, default=0) if sum(extras) <= room else _share(sorted(extras), room)
+    return [floor + min(extra, longest) for floor, extra in zip(floors, extras, strict=True)]
+
+
 class _Pruning:
     """Leaves out items until what is left fits with each text cut to its least. `cut` counts them."""
 
@@ -109,33 +123,38 @@ class _Pruning:
         return value
 
     def _dict(self, value: dict[str, Any], room: int) -> dict[str, Any]:
-        out: dict[str, Any] = {}
         room -= _MARK
-        for count, (key, inner) in enumerate(value.items()):
-            name = key
-            if len(key) > _MAX_KEY:
-                name = f"{key[:_MAX_KEY]}… [{len(key) - _MAX_KEY} characters cut]"
-                self.cut += 1
+        out: dict[str, Any] = {}
+        for (key, inner), own in zip(value.items(), _allot([_least(v) for v in value.values()], room), strict=False):
+            name = self._key(key)
             room -= _bytes(name) + 2
             if room < _LEAST_TEXT:
-                self.cut += len(value) - count
-                out["…"] = f"[{len(value) - count} more cut]"
                 break
-            out[name] = self.prune(inner, room)
+            out[name] = self.prune(inner, min(own, room))
             room -= _least(out[name])
+        if left := len(value) - len(out):
+            self.cut += left
+            out["…"] = f"[{left} more cut]"
         return out
 
     def _head(self, value: Sequence[Any], room: int) -> list[Any]:
-        out: list[Any] = []
         room -= _MARK
-        for count, inner in enumerate(value):
+        out: list[Any] = []
+        for inner, own in zip(value, _allot([_least(v) + 1 for v in value], room), strict=False):
             if room < _LEAST_TEXT:
-                self.cut += len(value) - count
-                out.append(_mark(inner, len(value) - count))
                 break
-            out.append(self.prune(inner, room))
+            out.append(self.prune(inner, min(own, room)))
             room -= _least(out[-1]) + 1
+        if left := len(value) - len(out):
+            self.cut += left
+            out.append(_mark(value[len(out)], left))
         return out
+
+    def _key(self, key: str) -> str:
+        if len(key) <= _MAX_KEY:
+            return key
+        self.cut += 1
+        return f"{key[:_MAX_KEY]}… [{len(key) - _MAX_KEY} characters cut]"
 
     def _ends(self, value: Sequence[Message], room: int) -> list[Any]:
         """The last message, first ones in a quarter of the room, last ones in the rest, and a mark between them."""
@@ -197,6 +216,8 @@ def _cost(value: Any, measure: Measure) -> int:
 
 def _bytes(text: str) -> int:
     """Bytes of `text` in JSON, quotes and escapes included."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return len(text) + 2
     return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace"))
 
 

@@ -30,6 +30,7 @@ from .visible import Visible
 
 _MOST_ITEMS = 10_000
 _MOST_TAGS = 100
+_MOST_METADATA = 1_000
 
 
 def read(content: Content, identity: Identity, tool_description: str | None = None) -> Visible:
@@ -48,7 +49,7 @@ def read(content: Content, identity: Identity, tool_description: str | None = No
     visible.prompt_variables = _field("prompt_variables", content.prompt_variables, plain)
     visible.error_message = _field("error_message", content.error_message, _text)
     visible.error_stack = _field("error_stack", content.error_stack, _text)
-    visible.metadata = _field("metadata", identity.metadata, flat) or {}
+    visible.metadata = _field("metadata", identity.metadata, metadata) or {}
     if visible.input_messages:
         visible.prompt_hash = sha256(visible.input_messages)
     if visible.output_messages:
@@ -171,12 +172,6 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {} if value is None else {"value": value}
 
 
-def flat(metadata: Any) -> dict[str, Any]:
-    """Metadata as attribute values: scalars as they are, the rest as JSON."""
-    out: dict[str, Any] = {}
-    for key, value in _object(plain(metadata)).items():
-        if isinstance(value, (str, bool, int, float)):
-            out[key] = value
-        elif value is not None:
-            out[key] = json.dumps(value, ensure_ascii=False)
-    return out
+def metadata(given: Any) -> dict[str, Any]:
+    """Plain values under short names. Each is read for itself: one that is vast does not cost the others."""
+    return {label(key) or "": plain(value) for key, value in islice(dict(given or {}).items(), _MOST_METADATA)}

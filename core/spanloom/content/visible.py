@@ -27,7 +27,7 @@ class Visible:
     prompt_variables: Any = None
     error_message: str | None = None
     error_stack: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # plain values, which a dialect makes attributes of
     identity: Identity = NOBODY
     prompt_hash: str | None = None
     completion_hash: str | None = None

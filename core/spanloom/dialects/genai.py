@@ -163,7 +163,7 @@ def identity(visible: Visible) -> Attributes:
         "gen_ai.prompt.name": who.prompt.name if who.prompt else None,
         "gen_ai.prompt.version": str(who.prompt.version) if who.prompt and who.prompt.version is not None else None,
     })  # fmt: skip
-    return out | {f"spanloom.metadata.{k}": v for k, v in visible.metadata.items()}
+    return out | {f"spanloom.metadata.{k}": v for k, v in shape.flat(visible.metadata).items()}
 
 
 def content(step: Step, visible: Visible) -> Attributes:

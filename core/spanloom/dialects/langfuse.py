@@ -98,7 +98,7 @@ def render_other(name: str, kind: SpanKind, own: Attributes, visible: Visible, t
 def trace_attributes(visible: Visible, trace: TraceFacts) -> Attributes:
     """User, session, tags, environment, release and version: Langfuse takes the latest value on any span."""
     who = visible.identity
-    metadata = {**visible.metadata, **({"tenant": who.tenant} if who.tenant else {})}
+    metadata = {**shape.flat(visible.metadata), **({"tenant": who.tenant} if who.tenant else {})}
     return known({
         "user.id": who.user_id,
         "session.id": who.session_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..step import (
@@ -117,6 +117,15 @@ def tool_definitions(items: Iterable[ToolDefinition]) -> list[dict[str, Any]]:
 def documents(items: Iterable[Document]) -> list[dict[str, Any]]:
     """`gen_ai.retrieval.documents`: `[{id, score, content?, metadata?}]`."""
     return [_some({"id": d.id, "score": d.score, "content": d.content, "metadata": d.metadata or None}) for d in items]
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values as attributes: scalars as they are, the rest as JSON."""
+    return {
+        key: value if isinstance(value, (str, bool, int, float)) else as_json(value)
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 # ---------------------------------------------------------------- OpenAI's shape, which Langfuse's view understands
