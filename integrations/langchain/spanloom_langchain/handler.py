@@ -116,6 +116,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             return
         step = Step(key_of(run_id), Kind.LLM, labels.run_name(serialized, kwargs, "ChatModel"))
         step.content.input_messages = Deferred(messages_of, (tuple(messages[0]) if messages else (),))
+        step.server_address, step.server_port = labels.server_of(serialized)
         self._start_model(step, run_id, parent_run_id, metadata, tags, kwargs)
 
     @guarded
@@ -134,6 +135,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             return
         step = Step(key_of(run_id), Kind.LLM, labels.run_name(serialized, kwargs, "LLM"), completion=True)
         step.content.input_messages = Deferred(prompt_of, (prompts[0],)) if prompts else ()
+        step.server_address, step.server_port = labels.server_of(serialized)
         self._start_model(step, run_id, parent_run_id, metadata, tags, kwargs)
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any) -> None:

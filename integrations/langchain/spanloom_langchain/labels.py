@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from spanloom.identity import NOBODY, Identity, Prompt
 from spanloom.step import Kind, Step
@@ -103,3 +104,27 @@ def is_agent(
     if parent.kind is Kind.AGENT and parent.agent_name == name and metadata.get("langgraph_node") == name:
         return False
     return name in (own or "LangGraph", "LangGraph")
+
+
+_ADDRESSES = (
+    "openai_api_base",
+    "base_url",
+    "azure_endpoint",
+    "anthropic_api_url",
+    "endpoint",
+    "endpoint_url",
+    "api_base",
+)
+
+
+def server_of(serialized: Mapping[str, Any] | None) -> tuple[str | None, int | None]:
+    """The host and port of the service that a model was told to use; None where it was told none."""
+    kwargs = (serialized or {}).get("kwargs")
+    if not isinstance(kwargs, Mapping):
+        return None, None
+    url = next((v for key in _ADDRESSES if isinstance(v := kwargs.get(key), str)), "")
+    try:
+        parts = urlsplit(url)
+        return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None, None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools.types import ToolOutput
 from llama_index.core.workflow import Context, Event
 from spanloom.identity import NOBODY, Identity
@@ -48,10 +50,14 @@ def begin(step: Step, family: Family, instance: Any, arguments: Mapping[str, Any
             meta = instance.metadata
             step.tool_name, step.tool_description = _text(meta.name), _text(meta.description)
             content.arguments = Deferred(translate.readable, (_tool_arguments(arguments, extra),))
-        case Family.AGENT | Family.WORKFLOW:
+        case Family.AGENT:
+            step.agent_name = _text(field(instance, "name", "root_agent")) or type(instance).__name__
+            if said := _conversation(_start(arguments)):
+                content.input_messages = Deferred(translate.messages, (said,))
+            else:
+                content.input = Deferred(translate.readable, (_start(arguments),))
+        case Family.WORKFLOW:
             step.workflow_name = type(instance).__name__
-            if family is Family.AGENT:
-                step.agent_name = _text(field(instance, "name", "root_agent")) or step.workflow_name
             content.input = Deferred(translate.readable, (_start(arguments),))
         case Family.WORKFLOW_STEP:
             events = [v for v in arguments.values() if not isinstance(v, Context)]
@@ -89,6 +95,8 @@ def finish(step: Step, family: Family, result: Any) -> None:
             if isinstance(result, ToolOutput) and result.is_error:
                 step.error_type = type(result.exception).__qualname__ if result.exception else "tool_error"
                 content.error_message = Deferred(translate.readable, (result,))
+        case Family.AGENT if (said := _answer(result)) is not None:
+            content.output_messages = Deferred(translate.messages, ((said,),))
         case Family.INGESTION:
             content.output = {"nodes": _length(result)}
         case _:
@@ -173,6 +181,22 @@ def _start(arguments: Mapping[str, Any]) -> Any:
     if isinstance(start, Event):
         return start
     return {k: v for k, v in (arguments.get("kwargs") or {}).items() if not isinstance(v, Context)} or None
+
+
+def _conversation(start: Any) -> tuple[Any, ...]:
+    """What an agent is asked: the chat so far and the user's message."""
+    history = field(start, "chat_history") if start is not None else None
+    asked = field(start, "user_msg") if start is not None else None
+    return (*(history if isinstance(history, (list, tuple)) else ()), *(() if asked is None else (asked,)))
+
+
+def _answer(result: Any) -> ChatMessage | None:
+    """The message that an agent ends with, which the run's StopEvent carries as an object or as its dump."""
+    said = field(field(result, "result") or result, "response")
+    if isinstance(said, Mapping):
+        with contextlib.suppress(ValueError):  # not a message's dump
+            said = ChatMessage.model_validate(said)
+    return said if isinstance(said, ChatMessage) else None
 
 
 def _dimension(result: Any) -> int | None:
