@@ -265,7 +265,8 @@ def test_a_function_agent_shows_its_tools_with_their_call_ids(traced: Any) -> No
     assert {n: s.tool_call_id for n, s in tools.items()} == {"add": "call-add", "doubled": "call-doubled"}
     assert tools["doubled"].tool_description == "doubled(n: int) -> int\nDouble a number."
     assert traced.memory.step("FunctionAgent.run").agent_name == "counter"
-    assert traced.memory.visible("FunctionAgent.run").input == {"user_msg": "go"}
+    assert traced.memory.visible("FunctionAgent.run").input_messages[0].parts[0].content == "go"
+    assert traced.memory.visible("FunctionAgent.run").output_messages[0].parts[0].content == "done"
     dispatched = [e.data for s in traced.memory.steps for e in s.events if e.name == "tool_call_dispatched"]
     assert dispatched == [{"name": "add", "id": "call-add"}, {"name": "doubled", "id": "call-doubled"}]
 
