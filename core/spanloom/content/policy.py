@@ -29,10 +29,13 @@ class Category(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContentPolicy:
-    """What of the content reaches a destination. Structure (kinds, models, tokens, ids, times, outcome) always does.
+    """What of the content reaches a destination.
+
+    Structure always does: kinds, names, models, parameters, tokens, ids, times, outcome, the type of an error; and who
+    the trace belongs to: user, session, tags, tenant, the name and version of a prompt. User metadata is content.
 
     Use a preset: `none()`, `hashed()` or `full()`. `kept` are the categories that go out as they are; `hashes` adds
-    the SHA-256 of each prompt and completion; `attribute_bytes` bounds every attribute.
+    the SHA-256 of each model call's prompt and completion; `attribute_bytes` bounds every attribute.
     """
 
     kept: frozenset[Category] = frozenset()

@@ -39,6 +39,11 @@ class Langfuse:
     `include` names the instrumentation scopes to let in, with `*` as a wildcard:
     `include=["opentelemetry.instrumentation.redis"]`. A parent in another process counts as absent, unless
     `remote_parents=True` says that it reports to the same project.
+
+    `content` decides what of prompts and answers goes out: by default everything. `environment`, `release` and
+    `version` stand on every observation. `timeout` is seconds for one batch, its retries included (10 by default).
+    `queue_spans` bounds what waits to be sent; beyond it, spans are dropped and counted. The `OTEL_EXPORTER_OTLP_*`
+    variables, which speak of another receiver, change nothing here.
     """
 
     def __init__(
