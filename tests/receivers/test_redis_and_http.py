@@ -1,4 +1,4 @@
-"""Real Redis and HTTP clients under OpenTelemetry's own instrumentations: their spans lie in the step that called them."""
+"""Real Redis and HTTP clients under OpenTelemetry's own instrumentations: their spans lie in the step that called."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
@@ -90,7 +91,7 @@ class Chat(BaseChatModel):
         last = AIMessageChunk(
             "", usage_metadata=answer.usage_metadata, response_metadata=answer.response_metadata,
             tool_call_chunks=[
-                {"name": c["name"], "args": __import__("json").dumps(c["args"]), "id": c["id"], "index": n, "type": "tool_call_chunk"}
+                {"name": c["name"], "args": json.dumps(c["args"]), "id": c["id"], "index": n, "type": "tool_call_chunk"}
                 for n, c in enumerate(answer.tool_calls)
             ],
         )  # fmt: skip

@@ -187,7 +187,10 @@ def circular():
 
 @pytest.mark.parametrize(
     "value",
-    [None, circular(), Hostile(), {1: 2, None: 3}, b"\xff", "\ud800", math.nan, "x" * 5_000_000, [Hostile()], {"k": {Hostile(): 1}}],
+    [
+        None, circular(), Hostile(), {1: 2, None: 3}, b"\xff", "\ud800", math.nan, "x" * 5_000_000, [Hostile()],
+        {"k": {Hostile(): 1}},
+    ],
     ids=["None", "circular", "unprintable", "keys", "bytes", "surrogate", "nan", "5 MB", "list", "hostile key"],
 )  # fmt: skip
 def test_whatever_goes_in_and_out_the_step_ends_and_the_application_notices_nothing(traced, value):
