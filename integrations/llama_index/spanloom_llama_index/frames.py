@@ -42,6 +42,7 @@ class Frame:
     expects_history: bool = False
     history_written: bool = False
     history_of: Frame | None = None
+    pieces: list[Any] = field(default_factory=list)  # of a chat's answer
     lock: Any = field(default_factory=threading.RLock, repr=False)
 
 
@@ -51,7 +52,6 @@ class Frames:
     def __init__(self) -> None:
         self.open: dict[str, Frame] = {}
         self._homes: OrderedDict[str, str | None] = OrderedDict()  # of ended spans that were no steps
-        self._left_behind: OrderedDict[str, str | None] = OrderedDict()  # spans that stay active in their callers
 
     def add(self, frame: Frame) -> None:
         self.open[frame.id] = frame
@@ -69,16 +69,6 @@ class Frames:
             return None
         frame = self.open.get(span_id)
         return frame.home if frame is not None else self._homes.get(span_id, span_id)
-
-    def leave_behind(self, frame: Frame) -> None:
-        """`frame`'s id will stay the active one in its caller's context, though the caller is not inside it."""
-        _remember(self._left_behind, frame.id, frame.parent_id)
-
-    def inside(self, span_id: str | None) -> str | None:
-        """The span whose body code is in, where `span_id` is the active one."""
-        while span_id is not None and span_id in self._left_behind:
-            span_id = self._left_behind.get(span_id)
-        return span_id
 
     def __len__(self) -> int:
         return len(self.open)

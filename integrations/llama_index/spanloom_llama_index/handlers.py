@@ -51,7 +51,7 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
         result: Any = None,
         **kwargs: Any,
     ) -> None:
-        self.recording.exit(id_, instance, result)
+        self.recording.exit(id_, result)
 
     def span_drop(
         self,
@@ -61,7 +61,7 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
         err: BaseException | None = None,
         **kwargs: Any,
     ) -> None:
-        self.recording.drop(id_, instance, err)
+        self.recording.drop(id_, err)
 
     def capture_propagation_context(self) -> dict[str, Any]:
         """The current trace, for `restore_propagation_context` in another process: W3C headers under `spanloom`."""

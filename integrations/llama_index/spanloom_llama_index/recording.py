@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -13,16 +12,6 @@ from typing import Any
 from llama_index.core.agent.workflow.workflow_events import ToolCall
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
-from llama_index.core.instrumentation.events.exception import ExceptionEvent
-from llama_index.core.instrumentation.events.llm import (
-    LLMChatEndEvent,
-    LLMChatInProgressEvent,
-    LLMChatStartEvent,
-    LLMCompletionEndEvent,
-    LLMCompletionInProgressEvent,
-    LLMCompletionStartEvent,
-)
-from llama_index.core.instrumentation.events.rerank import ReRankStartEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 from llama_index_instrumentation.span import active_span_id
 from opentelemetry import trace
@@ -31,17 +20,16 @@ from spanloom.current import CurrentStep
 from spanloom.guard import GUARD, guarded
 from spanloom.recorder import Recorder
 from spanloom.setup import Loom, current_loom
-from spanloom.step import FIRST_TOKEN, Deferred, Event, Kind, Outcome, Step
+from spanloom.step import Deferred, Outcome, Step
 
-from . import facts, models, translate
+from . import facts, translate
+from .events import told_by
 from .frames import Frame, Frames
-from .steps import Family, family_of, is_output_schema, is_workflow_step, method_of, name_of, runs_in_caller
+from .layers import enclosing_model, is_layer
+from .steps import Family, family_of, is_workflow_step, method_of, name_of
 from .streams import outcome_of, stream_of, when_collected
 
 _ANSWERS_IN_PIECES = (Family.QUERY, Family.SYNTHESIZE, Family.CHAT)
-
-# A tool's methods call one another downwards: `acall` -> `__call__` -> `call` is one call of one tool.
-_TOOL_RANK = {"acall": 2, "__call__": 1, "call": 0}
 
 restored: ContextVar[Context | None] = ContextVar("spanloom_llama_index_restored", default=None)
 """The trace that another process began and this context continues."""
@@ -53,13 +41,10 @@ class Recording:
     def __init__(self, loom: Loom | None = None) -> None:
         self.loom = loom
         self.frames = Frames()
-        self.current = CurrentStep(self._locate, self._span_of)
+        self.current = CurrentStep(active_span_id.get, self._span_of)
         self._streaming: dict[str, weakref.ref[Any]] = {}  # by the span id of the model that streams
 
     # ---------------------------------------------------------------- where code is
-    def _locate(self) -> str | None:
-        return self.frames.inside(active_span_id.get())
-
     def _span_of(self, run_id: Any) -> trace.Span | None:
         home = self.frames.home(run_id)
         recorder = self._recorder()
@@ -83,14 +68,17 @@ class Recording:
         if recorder is None or not recorder.active or span_id in self.frames.open:
             return
         name = name_of(span_id)
-        method = method_of(name)
-        family = family_of(instance, method) if instance is not None else Family.INTERNAL
+        family = family_of(instance, method_of(name)) if instance is not None else Family.INTERNAL
         above = self.frames.open.get(parent_id) if parent_id is not None else None
         if above is not None and above.family.is_run and is_workflow_step(instance, name):
             family = Family.WORKFLOW_STEP
-        else:
-            parent_id = self.frames.inside(parent_id)
-        if family is Family.LLM and self._streaming and (outer := self._enclosing_model()) is not None:
+        elif family.is_run and "init_state" not in arguments:
+            family = Family.INTERNAL  # an app's own decorated `run`: it returns a handler, and the true run follows
+        if (
+            family is Family.LLM
+            and self._streaming
+            and (outer := enclosing_model(self._streaming, self.frames)) is not None
+        ):
             parent_id = outer.id
         above = self.frames.open.get(parent_id) if parent_id is not None else None
         frame = Frame(
@@ -98,14 +86,13 @@ class Recording:
         )
         if family is Family.CHAT_HISTORY:
             self._history_begun(frame)
-        elif family.kind is not None and not self._is_folded(frame, method, instance, above):
-            if family.is_run and runs_in_caller(instance):
-                self.frames.leave_behind(frame)
-            if not self._open(frame, instance, arguments, tags):
-                return
+        elif family.kind is not None and not is_layer(frame, instance, above, self.frames):
+            self._open(frame, instance, arguments, tags)
+            if frame.step is None:
+                return  # told twice
         self.frames.add(frame)
 
-    def _open(self, frame: Frame, instance: Any, arguments: Mapping[str, Any], tags: Mapping[str, Any] | None) -> bool:
+    def _open(self, frame: Frame, instance: Any, arguments: Mapping[str, Any], tags: Mapping[str, Any] | None) -> None:
         kind = frame.family.kind
         assert kind is not None
         step = Step(frame.id, kind, frame.name, start_ns=frame.start_ns)
@@ -122,60 +109,23 @@ class Recording:
         if frame.home is None and not trace.get_current_span().get_span_context().is_valid:
             context = restored.get()
         if frame.recorder.open(step, frame.home, context) is None:
-            return False
+            return
         frame.step, frame.home = step, frame.id
         self.current.enter(step, base=frame.parent_id)
-        return True
 
-    def _is_folded(self, frame: Frame, method: str, instance: Any, above: Frame | None) -> bool:
-        """Whether a span of a step's family is one more layer of the step that it lies in."""
-        if frame.family is Family.TOOL:
-            if is_output_schema(instance):
-                return True
-            return above is not None and above.family is Family.TOOL and self._same_tool(frame, above, method, instance)
-        if frame.family in (Family.LLM, Family.EMBEDDING):
-            around = self.frames.open.get(frame.home) if frame.home is not None else None
-            if around is None or around.family is not frame.family or around.step is None:
-                return False
-            if around.instance_id == frame.instance_id:
-                return True
-            if frame.family is Family.LLM:
-                around.step.kind = Kind.CHAIN  # it wraps another model, which is the one that is called
-            return False
-        return above is not None and above.family is frame.family and above.instance_id == frame.instance_id
-
-    def _same_tool(self, frame: Frame, above: Frame, method: str, instance: Any) -> bool:
-        if above.instance_id == frame.instance_id:
-            return _TOOL_RANK.get(method, 0) <= _TOOL_RANK.get(method_of(above.name), 0)
-        around = self.frames.open.get(above.home) if above.home is not None else None  # an adapter's inner tool
-        return around is not None and around.step is not None and around.step.tool_name == instance.metadata.name
-
-    def _enclosing_model(self) -> Frame | None:
-        """The streaming model out of whose generator the present code is called: it asks another one, lazily."""
-        running: dict[int, str] = {}
-        for span_id, held in tuple(self._streaming.items()):
-            generator = held()
-            code = getattr(generator, "gi_frame", None) or getattr(generator, "ag_frame", None)
-            if code is not None:
-                running[id(code)] = span_id
-        if not running:
-            return None
-        here = sys._getframe()
-        while here is not None:
-            if (span_id := running.get(id(here))) is not None:  # type: ignore[assignment]
-                return self.frames.open.get(span_id)
-            here = here.f_back  # type: ignore[assignment]
-        return None
+    def open_late(self, frame: Frame, arguments: Mapping[str, Any]) -> None:
+        """Open the step of a span that has turned out to be one; it began with its span."""
+        self._open(frame, None, arguments, None)
 
     @guarded
-    def exit(self, span_id: str, instance: Any, result: Any) -> None:
+    def exit(self, span_id: str, result: Any) -> None:
         frame = self.frames.open.get(span_id)
         if frame is None:
             return
         if frame.step is not None:
             self.current.leave(frame.step)
         if frame.family is Family.CHAT_HISTORY:
-            self._history_ended(frame, instance, None)
+            self._history_ended(frame, None)
         elif frame.step is None:
             self.frames.forget(frame)
         elif not self._waits(frame, frame.step, result):
@@ -186,23 +136,23 @@ class Recording:
                     facts.dispatched(frame.step, result, time.time_ns())
                 elif outcome is Outcome.OK and frame.family is Family.TOOL:
                     outcome = facts.told_by_tool(result)
-            self._close(frame, outcome, frame.error)
+            self.close(frame, outcome, frame.error)
 
     @guarded
-    def drop(self, span_id: str, instance: Any, error: BaseException | None) -> None:
+    def drop(self, span_id: str, error: BaseException | None) -> None:
         frame = self.frames.open.get(span_id)
         if frame is None:
             return
         if frame.step is not None:
             self.current.leave(frame.step)
         if frame.family is Family.CHAT_HISTORY:
-            self._history_ended(frame, instance, error)
+            self._history_ended(frame, error)
         elif frame.step is None:
             self.frames.forget(frame)
         else:
-            self._close(frame, outcome_of(error) if error is not None else Outcome.ERROR, error)
+            self.close(frame, outcome_of(error) if error is not None else Outcome.ERROR, error)
 
-    def _close(self, frame: Frame, outcome: Outcome, error: BaseException | None = None) -> None:
+    def close(self, frame: Frame, outcome: Outcome, error: BaseException | None = None) -> None:
         self._streaming.pop(frame.id, None)
         frame.partial = None
         frame.recorder.close(frame.id, outcome, error=error if outcome is Outcome.ERROR else None)
@@ -212,7 +162,7 @@ class Recording:
         """End what is still open: nobody will tell us of it any more."""
         for frame in reversed(tuple(self.frames.open.values())):
             if frame.step is not None:
-                self._close(frame, Outcome.INCOMPLETE)
+                self.close(frame, Outcome.INCOMPLETE)
             else:
                 self.frames.forget(frame)
 
@@ -241,18 +191,19 @@ class Recording:
 
     @guarded
     def _stream_ended(self, frame: Frame, outcome: Outcome, error: BaseException | None) -> None:
-        self._close(frame, outcome, error)
+        self.close(frame, outcome, error)
 
     @guarded
     def _collected(self, frame: Frame) -> None:
         """A model's stream is gone; if its end was never told, nobody wanted it."""
-        if frame.id in self.frames.open and frame.step is not None:
-            self._broken_off(frame, frame.step, Outcome.ABANDONED, None)
+        if frame.id in self.frames.open:
+            self.break_off(frame, Outcome.ABANDONED)
 
-    def _broken_off(self, frame: Frame, step: Step, outcome: Outcome, error: BaseException | None) -> None:
-        if frame.partial is not None:
-            facts.noted(step, frame.partial)
-        self._close(frame, outcome, error)
+    def break_off(self, frame: Frame, outcome: Outcome, error: BaseException | None = None) -> None:
+        """Close a model's step in the middle of its stream, with what it has said so far."""
+        if frame.partial is not None and frame.step is not None:
+            facts.noted(frame.step, frame.partial)
+        self.close(frame, outcome, error)
 
     # Chat engines return at once and write the answer to the chat's history in a thread or a task: until that is done,
     # the chat's step is open. The thread may begin, or even end, before the chat's own span exits.
@@ -276,7 +227,7 @@ class Recording:
                 when_collected(response, self._unwritten, chat)
             return chat.waits > 0
 
-    def _history_ended(self, frame: Frame, response: Any, error: BaseException | None) -> None:
+    def _history_ended(self, frame: Frame, error: BaseException | None) -> None:
         self.frames.forget(frame)
         chat = frame.history_of
         if chat is None or chat.step is None:
@@ -287,89 +238,20 @@ class Recording:
             if error is not None:
                 chat.outcome, chat.error = outcome_of(error), error
             ended = chat.exited and not chat.waits
-            chat.step.content.output = getattr(response, "response", None)
+            chat.step.content.output = Deferred(translate.joined, (chat.pieces,))
         if ended:
-            self._close(chat, chat.outcome, chat.error)
+            self.close(chat, chat.outcome, chat.error)
 
     @guarded
     def _unwritten(self, chat: Frame) -> None:
         with chat.lock:
             never = chat.expects_history
         if never:
-            self._close(chat, Outcome.ABANDONED)
+            self.close(chat, Outcome.ABANDONED)
 
     # ---------------------------------------------------------------- events
     @guarded
     def event(self, event: Any) -> None:
         frame = self.frames.open.get(event.span_id)
-        if frame is not None and (told := _told_by(type(event))) is not None:
+        if frame is not None and (told := told_by(type(event))) is not None:
             told(self, event, frame)
-
-    def _model_begins(self, event: LLMChatStartEvent | LLMCompletionStartEvent, frame: Frame) -> None:
-        step = frame.step
-        if step is None or frame.family is not Family.LLM:
-            return
-        frame.reported = True
-        name = event.model_dict.get("model_name")
-        if step.request_model is None and isinstance(name, str) and name != "unknown":
-            step.request_model = name
-        step.completion = isinstance(event, LLMCompletionStartEvent) and event.model_dict.get("is_chat_model") is False
-
-    def _model_goes_on(self, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame) -> None:
-        step = frame.step
-        if step is None or frame.family is not Family.LLM:
-            return
-        if step.first_token_ns is None:
-            step.first_token_ns = time.time_ns()
-            step.events.append(Event(FIRST_TOKEN, step.first_token_ns))
-        frame.partial = event.response
-        models.read(step, event.response)
-
-    def _model_ends(self, event: LLMChatEndEvent | LLMCompletionEndEvent, frame: Frame) -> None:
-        if frame.family is not Family.LLM:
-            return
-        if frame.step is None:  # one more layer of the model that it lies in; only here may its usage be told
-            outer = self.frames.open.get(frame.home) if frame.home is not None else None
-            if outer is not None and outer.step is not None:
-                models.read(outer.step, event.response)
-        elif frame.exited:
-            facts.answered(frame.step, event.response)
-            facts.dispatched(frame.step, event.response, time.time_ns())
-            self._close(frame, Outcome.OK)
-
-    def _raised(self, event: ExceptionEvent, frame: Frame) -> None:
-        if frame.family is Family.LLM and frame.exited and frame.step is not None:
-            self._broken_off(frame, frame.step, outcome_of(event.exception), event.exception)
-
-    def _reranks(self, event: ReRankStartEvent, frame: Frame) -> None:
-        if frame.family is Family.POSTPROCESSOR and frame.step is None:
-            frame.family = Family.RERANKER
-            nodes = {"nodes": event.nodes, "query_bundle": event.query}
-            self._open(frame, None, nodes, active_instrument_tags.get())
-        if frame.family is Family.RERANKER and frame.step is not None:
-            frame.step.top_k, frame.step.request_model = event.top_n, event.model_name
-
-    def _cancelled(self, event: Any, frame: Frame) -> None:
-        frame.outcome = Outcome.CANCELLED
-
-
-_MOST_EVENTS = 1_000
-_TOLD: dict[type, Callable[[Recording, Any, Frame], None] | None] = {
-    LLMChatStartEvent: Recording._model_begins,
-    LLMCompletionStartEvent: Recording._model_begins,
-    LLMChatInProgressEvent: Recording._model_goes_on,
-    LLMCompletionInProgressEvent: Recording._model_goes_on,
-    LLMChatEndEvent: Recording._model_ends,
-    LLMCompletionEndEvent: Recording._model_ends,
-    ExceptionEvent: Recording._raised,
-    ReRankStartEvent: Recording._reranks,
-}
-
-
-def _told_by(kind: type) -> Callable[[Recording, Any, Frame], None] | None:
-    """What to do with an event of class `kind`. A dictionary, since a stream asks for every token."""
-    if kind not in _TOLD and len(_TOLD) < _MOST_EVENTS:
-        _TOLD[kind] = next((told for base in kind.__mro__ if (told := _TOLD.get(base)) is not None), None)
-        if kind.__name__ == "SpanCancelledEvent":  # of the workflows package, at no public place
-            _TOLD[kind] = Recording._cancelled
-    return _TOLD.get(kind)

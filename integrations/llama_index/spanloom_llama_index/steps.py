@@ -138,14 +138,6 @@ def is_workflow_step(instance: Any, name: str) -> bool:
     return instance is None and name not in _FREE_FUNCTIONS
 
 
-def runs_in_caller(instance: Any) -> bool:
-    """Whether the span of `instance.run()` is entered in the caller's context, where it stays behind as the active one.
-
-    So in versions of the workflows package whose `run` is itself decorated; later ones enter it in the run's own task.
-    """
-    return hasattr(type(instance).run, "__dispatcher_span_decorated__")
-
-
 def is_output_schema(tool: Any) -> bool:
     """Whether a tool is a structured output's schema in disguise, which no model chose and nobody runs."""
     return getattr(getattr(tool, "_fn", None), "__module__", None) == "llama_index.core.program.function_program"

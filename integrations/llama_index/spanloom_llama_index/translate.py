@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from typing import Any
 
+from llama_index.core.agent.workflow.workflow_events import AgentOutput
 from llama_index.core.base.llms.types import (
     AudioBlock,
     ChatMessage,
@@ -244,6 +245,17 @@ def _(value: ToolOutput) -> Any:
 @shown.register
 def _(value: BaseTool) -> Any:
     return value.metadata.name
+
+
+@shown.register
+def _(value: AgentOutput) -> Any:
+    answer = value.response.content
+    if not value.tool_calls:
+        return answer
+    return {
+        "response": answer,
+        "tool_calls": [{"name": c.tool_name, "arguments": c.tool_kwargs} for c in value.tool_calls],
+    }
 
 
 @shown.register

@@ -1,0 +1,66 @@
+"""Which spans are one more layer of a step that is already there: one call, reported several times."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from spanloom.step import Kind
+
+from .frames import Frame, Frames
+from .steps import Family, is_output_schema, method_of
+
+# A tool's methods call one another downwards: `acall` -> `__call__` -> `call` is one call of one tool.
+_TOOL_RANK = {"acall": 2, "__call__": 1, "call": 0}
+
+
+def is_layer(frame: Frame, instance: Any, above: Frame | None, frames: Frames) -> bool:
+    """Whether the span of `frame`, entered right below `above`, is no step of its own.
+
+    Where a model calls another model, the one around turns out to be a wrapper: it becomes a chain.
+    """
+    around = frames.open.get(frame.home) if frame.home is not None else None
+    match frame.family:
+        case Family.TOOL:
+            return is_output_schema(instance) or _is_same_tool(frame, instance, above, around)
+        case Family.LLM | Family.EMBEDDING:
+            if around is None or around.family is not frame.family or around.step is None:
+                return False
+            if around.instance_id == frame.instance_id:  # `CustomLLM.chat` asks its own `complete`
+                return True
+            if frame.family is Family.LLM:
+                around.step.kind = Kind.CHAIN
+            return False
+    # A method that calls its parent class's.
+    return above is not None and above.family is frame.family and above.instance_id == frame.instance_id
+
+
+def _is_same_tool(frame: Frame, instance: Any, above: Frame | None, around: Frame | None) -> bool:
+    if above is None or above.family is not Family.TOOL:
+        return False
+    if above.instance_id == frame.instance_id:
+        return _TOOL_RANK.get(method_of(frame.name), 0) <= _TOOL_RANK.get(method_of(above.name), 0)
+    # An adapter and the tool in it have one description.
+    return around is not None and around.step is not None and around.step.tool_name == instance.metadata.name
+
+
+def enclosing_model(streaming: Mapping[str, weakref.ref[Any]], frames: Frames) -> Frame | None:
+    """The streaming model out of whose generator the present code is called: it asks another model, or itself, lazily.
+
+    The framework reports such a call below whoever consumes the stream.
+    """
+    running: dict[int, str] = {}
+    for span_id, held in tuple(streaming.items()):
+        generator = held()
+        code = getattr(generator, "gi_frame", None) or getattr(generator, "ag_frame", None)
+        if code is not None:
+            running[id(code)] = span_id
+    if running:
+        here: Any = sys._getframe()
+        while here is not None:
+            if (found := running.get(id(here))) is not None:
+                return frames.open.get(found)
+            here = here.f_back
+    return None
