@@ -209,6 +209,10 @@ def test_usage_that_nobody_reported_is_not_sent_as_none():
     assert "langfuse.observation.usage_details" not in in_langfuse(step).attributes
 
 
+def test_an_answer_from_a_cache_costs_nothing():
+    assert details(dataclasses.replace(samples.llm(), cache_hit=True, usage=None)) == {"input": 0, "output": 0}
+
+
 def test_usage_and_model_stand_on_calls_only():
     for name, make in samples.ALL.items():
         keys = in_langfuse(make()).attributes

@@ -132,7 +132,9 @@ def _generation(step: Step, visible: Visible) -> Attributes:
         "langfuse.observation.model.name": step.response_model or step.request_model,
         "langfuse.observation.model.parameters": shape.as_json(plain(step.parameters)) if step.parameters else None,
     }
-    if step.usage:
+    if step.cache_hit:  # said as zeros: where usage is missing, the server counts the text itself and charges for it
+        out["langfuse.observation.usage_details"] = shape.as_json({"input": 0, "output": 0})
+    elif step.usage:
         out["langfuse.observation.usage_details"] = shape.as_json(usage_details(step))
     if step.first_token_ns is not None:
         out["langfuse.observation.completion_start_time"] = iso(step.first_token_ns)
