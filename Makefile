@@ -4,15 +4,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export UV_LINK_MODE := copy
 
-.PHONY: demo test check format conformance receivers soak setup clean
+.PHONY: demo test check format conformance receivers soak setup upgrade clean
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Spanloom needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: setup
@@ -26,6 +26,14 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Newer releases of what we build on: into an environment of its own, whose versions become the constraints.
+constraints.txt: ;
+upgrade:
+	rm -rf .venvs/upgrade
+	$(PYTHON) -m venv .venvs/upgrade
+	.venvs/upgrade/bin/python -m pip install --quiet --editable '.[dev]'
+	.venvs/upgrade/bin/python -m pip freeze --exclude-editable > constraints.txt
 
 format: setup
 	$(BIN)/ruff check --fix .
