@@ -34,6 +34,7 @@ class Frame:
     exited: bool = False
     outcome: Outcome = Outcome.OK
     error: BaseException | None = None
+    watch: Any = None  # on what it returned: a weakref.finalize
     # models
     reported: bool = False  # it sends events: a stream's end will be told
     partial: Any = None

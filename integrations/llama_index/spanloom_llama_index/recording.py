@@ -155,6 +155,8 @@ class Recording:
     def close(self, frame: Frame, outcome: Outcome, error: BaseException | None = None) -> None:
         self._streaming.pop(frame.id, None)
         frame.partial = None
+        if frame.watch is not None:
+            frame.watch.detach()
         frame.recorder.close(frame.id, outcome, error=error if outcome is Outcome.ERROR else None)
         self.frames.forget(frame)
 
@@ -177,13 +179,14 @@ class Recording:
                 return False
             frame.exited = True
             self._streaming[frame.id] = weakref.ref(result)
-            when_collected(result, self._collected, frame)
+            frame.watch = when_collected(result, self._collected, frame)
             return True
         if frame.family in _ANSWERS_IN_PIECES and isinstance(result, (StreamingResponse, AsyncStreamingResponse)):
             stream = stream_of(result, frame.id, frame.recorder.span_of(frame.id))
             if stream is None:
                 return False
             step.content.output = Deferred(translate.joined, (stream.pieces,))
+            step.awaits_stream = True  # what the recorder must know where it gives a step up
             return stream.wait(partial(self._stream_ended, frame))
         if frame.family is Family.CHAT and isinstance(result, StreamingAgentChatResponse):
             return self._awaits_history(frame, result)
@@ -224,7 +227,7 @@ class Recording:
             if not chat.waits and not chat.history_written:
                 chat.expects_history = True
                 chat.waits += 1
-                when_collected(response, self._unwritten, chat)
+                chat.watch = when_collected(response, self._unwritten, chat)
             return chat.waits > 0
 
     def _history_ended(self, frame: Frame, error: BaseException | None) -> None:

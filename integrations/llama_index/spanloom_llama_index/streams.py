@@ -137,9 +137,11 @@ def stream_of(response: Any, span_id: str, span: trace.Span | None) -> Stream | 
     return stream
 
 
-def when_collected(held: Any, act: Callable[..., object], *args: Any) -> None:
-    """Call `act` once nobody holds `held` any longer; not at the interpreter's exit."""
-    weakref.finalize(held, act, *args).atexit = False
+def when_collected(held: Any, act: Callable[..., object], *args: Any) -> weakref.finalize[Any, Any]:
+    """Call `act` once nobody holds `held` any longer; not at the interpreter's exit, nor after `detach()`."""
+    watch = weakref.finalize(held, act, *args)
+    watch.atexit = False
+    return watch
 
 
 def outcome_of(error: BaseException | None) -> Outcome:

@@ -82,6 +82,18 @@ def test_what_is_open_when_uninstrumenting_ends_as_incomplete(traced: Any) -> No
     }
 
 
+def test_a_shutdown_abandons_the_streams_that_nobody_reads(traced: Any) -> None:
+    engine = RetrieverQueryEngine.from_args(Shelf(), llm=FakeLLM(), streaming=True)
+    begun, never = engine.query("what?").response_gen, engine.query("what?").response_gen
+    next(begun)
+    traced.loom.shutdown()
+    outcomes = [(s.kind, str(s.outcome)) for s in traced.memory.steps if s.name != "Shelf.retrieve"]
+    assert len(outcomes) == 5
+    assert {outcome for _, outcome in outcomes} == {"abandoned"}
+    list(begun)
+    list(never)
+
+
 def test_a_later_configuration_takes_over(traced: Any) -> None:
     ask()
     memory = Memory()

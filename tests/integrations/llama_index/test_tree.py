@@ -12,6 +12,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import BaseModel
 from llama_index.core.chat_engine import ContextChatEngine, SimpleChatEngine
 from llama_index.core.ingestion import IngestionPipeline
+from llama_index.core.llms.callbacks import llm_completion_callback
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.prompts import PromptTemplate
@@ -93,6 +94,35 @@ def test_another_call_while_a_stream_is_half_read_is_a_call_of_its_own(traced: A
     model.complete("something else")
     list(stream)
     assert traced.tree() == ["llm:Completing.stream_chat", "llm:Completing.complete"]
+
+
+def test_a_model_around_another_model_is_a_chain_of_the_one_that_is_called(traced: Any) -> None:
+    inner = FakeLLM()
+
+    class Router(Completing):
+        def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+            return inner.complete(prompt)
+
+        @llm_completion_callback()
+        def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+            yield from inner.stream_complete(prompt)  # begins only when it is read
+
+    Router().complete("hi")
+    list(Router().stream_complete("hi"))
+    assert traced.tree() == [
+        "chain:Router.complete",
+        "  llm:FakeLLM.complete",
+        "chain:Router.stream_complete",
+        "  llm:FakeLLM.stream_complete",
+    ]
+
+
+@pytest.mark.parametrize("mode", ["output_cls", "structured model"])
+def test_an_engine_with_structured_output_is_one_model_call(traced: Any, mode: str) -> None:
+    model = FakeLLM(answers=[says("", Song={"title": "la"})])
+    given = {"llm": model, "output_cls": Song} if mode == "output_cls" else {"llm": model.as_structured_llm(Song)}
+    assert RetrieverQueryEngine.from_args(Shelf(), **given).query("what?").response == Song(title="la")
+    assert traced.tree()[2:] == ["  chain:CompactAndRefine.synthesize", "    llm:FakeLLM.chat"]
 
 
 @pytest.mark.parametrize("a", ["", "a"])

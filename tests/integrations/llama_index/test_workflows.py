@@ -289,6 +289,42 @@ def test_a_tool_error_that_the_agent_swallows_is_an_error_of_the_tool_alone(trac
     assert traced.memory.step("FunctionTool.acall").error_type == "ValueError"
 
 
+def test_an_agent_whose_model_breaks_off_fails_up_to_its_run(traced: Any) -> None:
+    with pytest.raises(ConnectionError):
+        run_agent(FunctionAgent(tools=[], llm=FakeLLM(breaks_after=1)))
+    outcomes = traced.outcomes()
+    assert {name for name, outcome in outcomes.items() if outcome == "error"} == {
+        "FakeLLM.astream_chat",
+        "BaseWorkflowAgent.run_agent_step",
+        "FunctionAgent.run",
+    }
+
+
+def test_an_agent_cancelled_while_a_tool_runs_is_cancelled_with_it(traced: Any) -> None:
+    async def forever() -> str:
+        """Takes forever."""
+        with probe():
+            await asyncio.Event().wait()
+        return ""
+
+    it = agent(FunctionAgent, says("", forever={}), tools=[FunctionTool.from_defaults(async_fn=forever)])
+
+    async def run() -> None:
+        handler = it.run("go")
+        await traced.opened("FunctionTool.acall")
+        await handler.cancel_run()
+        with pytest.raises(BaseException):  # noqa: B017
+            await handler
+
+    asyncio.run(run())
+    assert {name for name, outcome in traced.outcomes().items() if outcome == "cancelled"} == {
+        "FunctionTool.acall",
+        "BaseWorkflowAgent.call_tool",
+        "FunctionAgent.run",
+    }
+    assert traced.probes() == ["FunctionTool.acall"]
+
+
 def test_two_agent_runs_in_one_task_are_two_traces(traced: Any) -> None:
     it = agent(FunctionAgent, says("done"))
 
