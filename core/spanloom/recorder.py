@@ -243,7 +243,9 @@ class Recorder:
             run_id, lost_ns = self._lost.popleft()
             lost[run_id] = lost_ns
         settled: list[Step] = []
-        for step in reversed([s for s in self._open.values() if s.run_id in lost]):
+        for step in reversed(tuple(self._open.values())):
+            if step.run_id not in lost:
+                continue
             left = step.streaming or step.awaits_stream or step.kind not in _LEAVES
             if left and (above := self._open.get(step.parent_run_id)) is not None:
                 above.awaits_stream = True
