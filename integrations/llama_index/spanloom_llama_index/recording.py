@@ -182,15 +182,20 @@ class Recording:
             frame.watch = when_collected(result, self._collected, frame)
             return True
         if frame.family in _ANSWERS_IN_PIECES and isinstance(result, (StreamingResponse, AsyncStreamingResponse)):
-            stream = stream_of(result, frame.id, frame.recorder.span_of(frame.id))
-            if stream is None:
-                return False
-            step.content.output = Deferred(translate.joined, (stream.pieces,))
-            step.awaits_stream = True  # what the recorder must know where it gives a step up
-            return stream.wait(partial(self._stream_ended, frame))
+            return self._awaits_stream(frame, step, result, "response_gen")
         if frame.family is Family.CHAT and isinstance(result, StreamingAgentChatResponse):
-            return self._awaits_history(frame, result)
+            if result.is_writing_to_memory:
+                return self._awaits_history(frame, result)
+            return self._awaits_stream(frame, step, result, "achat_stream" if result.achat_stream else "chat_stream")
         return False
+
+    def _awaits_stream(self, frame: Frame, step: Step, response: Any, attribute: str) -> bool:
+        stream = stream_of(response, attribute, frame.id, frame.recorder.span_of(frame.id))
+        if stream is None:
+            return False
+        step.content.output = Deferred(translate.joined, (stream.pieces,))
+        step.awaits_stream = True  # what the recorder must know where it gives a step up
+        return stream.wait(partial(self._stream_ended, frame))
 
     @guarded
     def _stream_ended(self, frame: Frame, outcome: Outcome, error: BaseException | None) -> None:

@@ -112,12 +112,12 @@ class Stream:
             source.close()
 
 
-def stream_of(response: Any, span_id: str, span: trace.Span | None) -> Stream | None:
-    """The stream behind a streaming response; made, and put in place of the bare one, where the response is new.
+def stream_of(response: Any, attribute: str, span_id: str, span: trace.Span | None) -> Stream | None:
+    """The stream that `response` holds as `attribute`; made, and put in place of the bare one, where that is new.
 
-    None where the response holds no generator.
+    None where it holds no generator.
     """
-    source = response.response_gen
+    source = getattr(response, attribute)
     try:
         known = _streams.get(source)
     except TypeError:  # cannot be referred to weakly: not one of ours
@@ -133,7 +133,7 @@ def stream_of(response: Any, span_id: str, span: trace.Span | None) -> Stream | 
         return None
     _streams[wrapped] = stream
     when_collected(wrapped, stream.end, Outcome.ABANDONED)
-    response.response_gen = wrapped
+    setattr(response, attribute, wrapped)
     return stream
 
 

@@ -178,8 +178,10 @@ def text(value: Any) -> str:
 
 
 def joined(pieces: Iterable[Any]) -> str:
-    """The text of a stream."""
-    return "".join(p if isinstance(p, str) else text(p) for p in pieces)
+    """The text of a stream, of texts or of a model's responses."""
+    return "".join(
+        p if isinstance(p, str) else p.delta or "" if isinstance(p, ChatResponse) else text(p) for p in pieces
+    )
 
 
 def readable(value: Any) -> Any:

@@ -16,6 +16,7 @@ from llama_index.core.chat_engine import (
     ContextChatEngine,
     SimpleChatEngine,
 )
+from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index.core.query_engine import RetrieverQueryEngine
 from opentelemetry import trace
 
@@ -272,6 +273,23 @@ def test_a_streamed_chat_that_breaks_is_an_error(traced: Any) -> None:
         list(response.response_gen)
     traced.wait_until(lambda: not traced.still_open)
     assert traced.outcomes() == {"SimpleChatEngine.stream_chat": "error", "FakeLLM.stream_chat": "error"}
+
+
+@pytest.mark.parametrize("left", ["read", "unread"])
+def test_a_chat_that_hands_its_models_stream_on_waits_for_its_reader(traced: Any, left: str) -> None:
+    class Direct(SimpleChatEngine):
+        def stream_chat(self, message: str, chat_history: Any = None) -> StreamingAgentChatResponse:
+            return StreamingAgentChatResponse(chat_stream=FakeLLM().stream_chat(QUESTION), is_writing_to_memory=False)
+
+    response = Direct.from_defaults(llm=FakeLLM()).stream_chat("hi")
+    assert set(traced.still_open) == {"Direct.stream_chat", "FakeLLM.stream_chat"}
+    if left == "read":
+        assert "".join(response.response_gen) == "one two three"
+    del response
+    gc.collect()
+    outcome = "ok" if left == "read" else "abandoned"
+    assert traced.outcomes() == {"Direct.stream_chat": outcome, "FakeLLM.stream_chat": outcome}
+    assert traced.memory.visible("Direct.stream_chat").output == ("one two three" if left == "read" else "")
 
 
 def test_an_async_chat_whose_task_never_runs_is_given_up(traced: Any) -> None:
