@@ -21,6 +21,7 @@ from .labels import graph_place, identity_of
 from .outcomes import leaves_orphans, outcome_of
 
 _MOST_THREADS = 10_000
+_MOST_LINKS = 16
 _BETWEEN = (__package__, "langchain_core.callbacks")
 
 
@@ -44,7 +45,7 @@ class Runs:
     def __init__(self, loom: Loom | None) -> None:
         self.loom = loom
         self._current: tuple[Recorder, CurrentStep] | None = None
-        self._interrupted: OrderedDict[str, list[SpanContext]] = OrderedDict()
+        self._threads: OrderedDict[str, list[SpanContext]] = OrderedDict()
 
     def takes(self, run_id: UUID) -> bool:
         """Whether a start of `run_id` is to be recorded: something is configured, and the run is new."""
@@ -96,7 +97,8 @@ class Runs:
             note_error(step, error)
         self._current_step(recorder).leave(step)
         orphans = Outcome.CANCELLED if error is not None and leaves_orphans(error) else None
-        recorder.close(step.run_id, outcome, orphans=orphans)
+        if recorder.close(step.run_id, outcome, orphans=orphans) is not None:
+            self._note_thread(step)
 
     def fail(self, run_id: UUID, error: BaseException) -> None:
         """End the step of `run_id` with the outcome that `error` stands for."""
@@ -106,27 +108,32 @@ class Runs:
         outcome = outcome_of(error)
         if outcome is Outcome.ABANDONED and _is_cancelled(step):
             outcome = Outcome.CANCELLED  # a cancelled task closes its generators
-        if outcome is Outcome.INTERRUPTED:
-            self._note_interrupt(step)
         self.close(step, outcome, error)
 
-    # ---------------------------------------------------------------- LangGraph's interrupts
+    # ---------------------------------------------------------------- LangGraph's threads
     def resumed(self, metadata: Mapping[str, Any], inputs: Any) -> Sequence[Link]:
-        """Links to what a resumed thread was interrupted in; it is resumed with `Command(resume=…)` or with None."""
-        thread = metadata.get("thread_id")
-        if thread is None or "langgraph_node" in metadata or str(thread) not in self._interrupted:
-            return ()
-        spans = self._interrupted.pop(str(thread), ())
-        resumes = inputs is None or getattr(inputs, "resume", None) is not None
-        return tuple(Link(context) for context in spans) if resumes else ()
+        """Links to what a resumed thread stopped at; it is resumed with `Command(resume=…)` or with None.
 
-    def _note_interrupt(self, step: Step) -> None:
+        They lead to the steps that were interrupted, inner ones first, and to the run itself; a breakpoint
+        (`interrupt_before`) interrupts no step.
+        """
+        thread = metadata.get("thread_id")
+        if thread is None or "langgraph_node" in metadata:
+            return ()
+        left = self._threads.pop(str(thread), None)
+        resumes = inputs is None or getattr(inputs, "resume", None) is not None
+        return tuple(Link(context) for context in left) if left and resumes else ()
+
+    def _note_thread(self, step: Step) -> None:
+        """Remember what a thread's run was interrupted in, and at its end the run."""
         thread = step.graph.get("thread")
-        if thread is None:
+        if thread is None or not (step.outcome is Outcome.INTERRUPTED or "node" not in step.graph):
             return
-        self._interrupted.setdefault(thread, []).append(step.span.get_span_context())
-        if len(self._interrupted) > _MOST_THREADS:
-            self._interrupted.popitem(last=False)
+        spans = self._threads.setdefault(thread, [])
+        spans.append(step.span.get_span_context())
+        del spans[:-_MOST_LINKS]
+        if len(self._threads) > _MOST_THREADS:
+            self._threads.popitem(last=False)
 
     # ---------------------------------------------------------------- state
     def _recorder(self) -> Recorder | None:

@@ -77,9 +77,19 @@ def test_an_interrupt_is_no_error_and_the_resumed_run_links_to_it(traced):
     interrupted = [s for s in traced.memory.steps if s.outcome == "interrupted"]
     assert [s.name for s in interrupted] == ["ask", "LangGraph", "sub"]
     assert not first.links
-    assert {link.context.span_id for link in second.links} == {s.span_id for s in interrupted}
+    assert [link.context.span_id for link in second.links] == [s.span_id for s in (*interrupted, first)]
     assert all(s.outcome == "ok" for s in (first, second))
     assert all(s.identity.session_id == "t1" for s in traced.memory.steps)
+
+
+def test_a_run_resumed_after_a_breakpoint_links_to_the_run_that_stopped_there(traced):
+    graph = line(a=visit, b=visit).compile(checkpointer=InMemorySaver(), interrupt_before=["b"], name="graph")
+    config = {**traced.config, "configurable": {"thread_id": "t1"}}
+    graph.invoke({"seen": []}, config)
+    graph.invoke(None, config)
+    traced.flush()
+    first, second = (s for s in traced.memory.steps if s.name == "graph")
+    assert [link.context.span_id for link in second.links] == [first.span_id]
 
 
 def test_a_new_question_on_an_interrupted_thread_links_to_nothing(traced):
