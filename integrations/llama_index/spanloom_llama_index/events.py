@@ -54,6 +54,7 @@ def _model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionIn
     step = frame.step
     if step is None or frame.family is not Family.LLM:
         return
+    step.chunks += 1
     if step.first_token_ns is None:
         step.first_token_ns = time.time_ns()
         step.events.append(Event(FIRST_TOKEN, step.first_token_ns))

@@ -93,7 +93,8 @@ def finish(step: Step, family: Family, result: Any) -> None:
         case Family.TOOL:
             content.result = Deferred(translate.readable, (result,))
             if isinstance(result, ToolOutput) and result.is_error:
-                step.error_type = type(result.exception).__qualname__ if result.exception else "tool_error"
+                error = getattr(result, "exception", None)
+                step.error_type = type(error).__qualname__ if error is not None else "tool_error"
                 content.error_message = Deferred(translate.readable, (result,))
         case Family.AGENT if (said := _answer(result)) is not None:
             content.output_messages = Deferred(translate.messages, ((said,),))

@@ -51,16 +51,16 @@ def enclosing_model(streaming: Mapping[str, weakref.ref[Any]], frames: Frames) -
 
     The framework reports such a call below whoever consumes the stream.
     """
-    running: dict[int, str] = {}
+    running: dict[Any, str] = {}
     for span_id, held in tuple(streaming.items()):
         generator = held()
         code = getattr(generator, "gi_frame", None) or getattr(generator, "ag_frame", None)
         if code is not None:
-            running[id(code)] = span_id
+            running[code] = span_id
     if running:
         here: Any = sys._getframe()
         while here is not None:
-            if (found := running.get(id(here))) is not None:
+            if (found := running.get(here)) is not None:
                 return frames.open.get(found)
             here = here.f_back
     return None

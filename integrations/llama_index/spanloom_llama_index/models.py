@@ -118,13 +118,12 @@ def read(step: Step, response: Any) -> None:
         _read_raw(step, raw)
     if step.usage is None:
         extra = getattr(response, "additional_kwargs", None)
-        if extra and (usage := usage_of(extra)):
+        if extra and (usage := usage_of(field(extra, "usage")) or usage_of(extra)):
             step.usage = usage
 
 
 def _read_raw(step: Step, raw: Any) -> None:
-    body = field(raw, "message") if field(raw, "type") == "message_start" else None  # Anthropic's first event
-    body = raw if body is None or isinstance(body, str) else body
+    body = _body(raw)
     model = field(body, "model", "model_version", "modelVersion", "modelId")
     if isinstance(model, str):
         step.response_model = model
@@ -135,18 +134,47 @@ def _read_raw(step: Step, raw: Any) -> None:
     if reasons:
         step.finish_reasons = reasons
     told = field(body, "usage", "usage_metadata", "usageMetadata")
-    usage = usage_of(told if told is not None else field(field(body, "meta") or {}, "tokens"))
+    if isinstance(tier := field(body, "service_tier") or field(told, "service_tier"), str):
+        step.service_tier = tier
+    usage = usage_of(told if told is not None else field(body, "meta"))
     if usage is None and told is None:
-        usage = usage_of(raw) if field(raw, "eval_count", "prompt_eval_count") is not None else None
+        usage = usage_of(body) if field(body, "eval_count", "prompt_eval_count") is not None else None
     if usage:
         step.usage = _added(step.usage, usage)
 
 
+def _body(raw: Any) -> Any:
+    """The answer itself, where an event of a stream or a client's own object stands around it.
+
+    `message` of Anthropic's first event, `response` of OpenAI's responses, `data` of Mistral's chunks, `metadata` of
+    Bedrock's last event, `_raw_response` of Vertex.
+    """
+    kind = field(raw, "type")
+    if kind == "message_start":
+        inner = field(raw, "message")
+    elif isinstance(kind, str) and kind.startswith("response."):
+        inner = field(raw, "response")
+    elif field(raw, "usage", "choices") is None:
+        inner = field(raw, "_raw_response", "data")
+        if inner is None and field(field(raw, "metadata"), "usage") is not None:
+            inner = field(raw, "metadata")
+    else:
+        inner = None
+    return raw if inner is None or isinstance(inner, (str, bytes, list)) else inner
+
+
 def _added(before: Usage | None, new: Usage) -> Usage:
-    """The newer counts; Anthropic's stream tells the input first and the output last."""
+    """The newer counts; Anthropic's stream tells the input first and the output last.
+
+    Its last event may repeat the fresh input alone: then the total that has the cached tokens stays.
+    """
     if before is None:
         return new
-    return replace(before, **new.inclusive())
+    counts = new.inclusive()
+    cached = (before.cache_read_tokens or 0) + (before.cache_write_tokens or 0)
+    if cached and new.cache_read_tokens is None and counts.get("input_tokens") == (before.input_tokens or 0) - cached:
+        del counts["input_tokens"]
+    return replace(before, **counts)
 
 
 def _finish_reasons(body: Any) -> tuple[str, ...]:
