@@ -12,7 +12,7 @@ import pytest
 import samples
 from spanloom import ContentPolicy, Prompt
 from spanloom.content.read import read
-from spanloom.dialects import genai, langfuse
+from spanloom.dialects import genai, langfuse, openinference
 from spanloom.dialects import messages as shape
 from spanloom.dialects.rendered import attribute
 from spanloom.identity import Identity
@@ -36,6 +36,10 @@ def in_langfuse(step, policy="full", facts=FACTS):
     return langfuse.render(step, seen(step, policy), facts)
 
 
+def in_openinference(step, policy="full"):
+    return openinference.render(step, seen(step, policy))
+
+
 def written(rendered):
     made = dataclasses.asdict(rendered)
     return json.dumps({**made, "kind": rendered.kind.name}, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
@@ -43,7 +47,9 @@ def written(rendered):
 
 @pytest.mark.parametrize("policy", ["full", "hashed"])
 @pytest.mark.parametrize("sample", samples.ALL)
-@pytest.mark.parametrize(("dialect", "render"), [("genai", in_genai), ("langfuse", in_langfuse)])
+@pytest.mark.parametrize(
+    ("dialect", "render"), [("genai", in_genai), ("langfuse", in_langfuse), ("openinference", in_openinference)]
+)
 def test_golden(dialect, render, sample, policy):
     path = GOLDEN / dialect / f"{sample}.{policy}.json"
     made = written(render(samples.ALL[sample](), policy))
@@ -55,7 +61,7 @@ def test_golden(dialect, render, sample, policy):
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("sample", samples.ALL)
-@pytest.mark.parametrize("render", [in_genai, in_langfuse])
+@pytest.mark.parametrize("render", [in_genai, in_langfuse, in_openinference])
 def test_every_attribute_is_one_that_otlp_carries_and_says_what_the_step_is(render, sample, policy):
     step = samples.ALL[sample]()
     made = render(step, policy)
@@ -289,5 +295,5 @@ def test_trace_metadata_stands_on_the_app_root_only():
 @pytest.mark.parametrize("kind", list(Kind))
 def test_a_step_with_nothing_in_it_is_a_span(kind):
     step = Step("r", kind, "bare", start_ns=1, end_ns=2, outcome=Outcome.OK)
-    for render in (in_genai, in_langfuse):
+    for render in (in_genai, in_langfuse, in_openinference):
         assert render(step).attributes["spanloom.step.kind"] == kind.value

@@ -131,7 +131,7 @@ def structure(step: Step) -> Attributes:
             "gen_ai.response.id": step.response_id,
             "gen_ai.response.finish_reasons": list(step.finish_reasons),
             "gen_ai.request.stream": step.streaming or None,
-            "gen_ai.response.time_to_first_chunk": _seconds_to_first_token(step),
+            "gen_ai.response.time_to_first_chunk": seconds_to_first_token(step),
             "spanloom.cache.hit": step.cache_hit or None,
         })  # fmt: skip
         out |= known({_PARAMETERS[name]: value for name, value in step.parameters.items() if name in _PARAMETERS})
@@ -239,7 +239,8 @@ def render(step: Step, visible: Visible) -> Rendered:
     )
 
 
-def _seconds_to_first_token(step: Step) -> float | None:
+def seconds_to_first_token(step: Step) -> float | None:
+    """From the call to the first token, in seconds; None where none was seen."""
     if step.first_token_ns is None:
         return None
     return max(0, step.first_token_ns - step.start_ns) / 1e9

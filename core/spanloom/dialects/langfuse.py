@@ -20,7 +20,7 @@ from ..content.visible import Visible
 from ..step import Kind, Outcome, Step
 from . import genai
 from . import messages as shape
-from .rendered import STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known
+from .rendered import STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known, step_name
 
 _TYPES = {
     Kind.LLM: "generation",
@@ -73,7 +73,7 @@ def render(step: Step, visible: Visible, trace: TraceFacts) -> Rendered:
     if step.kind in (Kind.LLM, Kind.EMBEDDING):
         attributes |= _generation(step, visible)
     return Rendered(
-        name=_name(step),
+        name=step_name(step),
         kind=SpanKind.INTERNAL,
         attributes={**known(attributes), **_input_output(step, visible)},  # also an empty answer: both keys or neither
         events=[(e.name, e.time_ns, genai.event_attributes(e)) for e in step.events],
@@ -119,12 +119,6 @@ _ENVIRONMENT = re.compile(r"(?!langfuse)[a-z0-9_-]{1,40}")
 def is_environment(name: str) -> bool:
     """Whether Langfuse takes `name` as an environment; it silently files anything else under "default"."""
     return _ENVIRONMENT.fullmatch(name.lower()) is not None
-
-
-def _name(step: Step) -> str:
-    """The framework's name; for a tool and an agent, its own."""
-    own = step.tool_name if step.kind is Kind.TOOL else step.agent_name if step.kind is Kind.AGENT else None
-    return label(own or step.name) or step.kind.value
 
 
 def _generation(step: Step, visible: Visible) -> Attributes:

@@ -8,7 +8,8 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind
 
-from ..content.plain import clean, plain
+from ..content.plain import clean, label, plain
+from ..step import Kind, Step
 
 Attributes = dict[str, Any]
 """Span attributes: str, bool, int, float, or a list of one of them."""
@@ -30,6 +31,12 @@ class Rendered:
     events: list[tuple[str, int, Attributes]] = field(default_factory=list)
     error: bool = False
     status_description: str | None = None
+
+
+def step_name(step: Step) -> str:
+    """The framework's name for the step; for a tool and an agent, its own."""
+    own = step.tool_name if step.kind is Kind.TOOL else step.agent_name if step.kind is Kind.AGENT else None
+    return label(own or step.name) or step.kind.value
 
 
 def known(attributes: Mapping[str, Any]) -> Attributes:
