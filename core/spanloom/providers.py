@@ -6,7 +6,8 @@ Gemini and Vertex (generateContent), Mistral, Cohere (v2 chat) and Ollama, as of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .usage import Usage
@@ -75,30 +76,58 @@ def _first_known(*candidates: Usage) -> Usage | None:
 
 
 def _openai(raw: Any) -> Usage:
-    """OpenAI's chat completions and responses, and the many that copy them (Mistral, Groq, DeepSeek, vLLM)."""
+    """OpenAI's chat completions and responses, and the many that copy them (Mistral, Groq, DeepSeek, xAI, vLLM)."""
     given = field(raw, "prompt_tokens_details", "input_tokens_details", "input_token_details")
     made = field(raw, "completion_tokens_details", "output_tokens_details", "output_token_details")
-    return Usage(
+    usage = Usage(
         input_tokens=count(raw, "prompt_tokens", "input_tokens"),
         output_tokens=count(raw, "completion_tokens", "output_tokens"),
-        cache_read_tokens=_either(count(given, "cached_tokens", "cache_read"), count(raw, "prompt_cache_hit_tokens")),
-        cache_write_tokens=count(given, "cache_write_tokens", "cache_creation"),
+        cache_read_tokens=_either(
+            count(given, "cached_tokens", "cache_read"), count(raw, "prompt_cache_hit_tokens", "num_cached_tokens")
+        ),
+        cache_write_tokens=_either(
+            count(given, "cache_write_tokens", "cache_creation_tokens", "cache_creation"),
+            count(raw, "cache_creation_input_tokens"),
+        ),
         reasoning_tokens=count(made, "reasoning_tokens", "reasoning"),
         audio_input_tokens=count(given, "audio_tokens", "audio"),
         audio_output_tokens=count(made, "audio_tokens", "audio"),
+        text_input_tokens=count(given, "text_tokens"),
+        text_output_tokens=count(made, "text_tokens"),
+        image_input_tokens=count(given, "image_tokens"),
+        image_output_tokens=count(made, "image_tokens"),
     )
+    return with_reasoning(usage, count(raw, "total_tokens"))
+
+
+def with_reasoning(usage: Usage, total: int | None) -> Usage:
+    """`usage` with the reasoning tokens inside of the output's, where the total says that they stand beside it.
+
+    xAI and LangChain's Vertex integration count them so.
+    """
+    given, made, thought = usage.input_tokens, usage.output_tokens, usage.reasoning_tokens
+    if thought and total is not None and given is not None and made is not None and given + made + thought == total:
+        return replace(usage, output_tokens=made + thought)
+    return usage
 
 
 def _anthropic(raw: Any) -> Usage:
-    read, write = count(raw, "cache_read_input_tokens"), count(raw, "cache_creation_input_tokens")
+    """Anthropic's messages; also as Bedrock's older call has them, under OpenAI's names for the totals."""
+    read = count(raw, "cache_read_input_tokens")
+    write = count(raw, "cache_creation_input_tokens", "cache_write_input_tokens")
     fresh = count(raw, "input_tokens", "prompt_tokens")
-    if (read is None and write is None) or fresh is None:
+    thought = count(field(raw, "output_tokens_details"), "thinking_tokens")
+    if (read is None and write is None and thought is None) or fresh is None:
+        return Usage()
+    if field(raw, "prompt_tokens_details") is not None:  # LiteLLM: Anthropic's words beside OpenAI's inclusive count
         return Usage()
     return Usage(
         input_tokens=fresh + (read or 0) + (write or 0),
         output_tokens=count(raw, "output_tokens", "completion_tokens"),
         cache_read_tokens=read,
         cache_write_tokens=write,
+        cache_write_1h_tokens=count(field(raw, "cache_creation"), "ephemeral_1h_input_tokens"),
+        reasoning_tokens=thought,
     )
 
 
@@ -108,11 +137,13 @@ def _bedrock(raw: Any) -> Usage:
         return Usage()
     read = count(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
     write = count(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    kept = [n for d in _items(field(raw, "cacheDetails")) if field(d, "ttl") == "1h" and (n := count(d, "inputTokens"))]
     return Usage(
         input_tokens=fresh + (read or 0) + (write or 0),
         output_tokens=count(raw, "outputTokens"),
         cache_read_tokens=read,
         cache_write_tokens=write,
+        cache_write_1h_tokens=sum(kept) if kept else None,
     )
 
 
@@ -124,21 +155,48 @@ def _gemini(raw: Any) -> Usage:
     said = count(raw, "candidates_token_count", "candidatesTokenCount")
     thought = count(raw, "thoughts_token_count", "thoughtsTokenCount")
     tools = count(raw, "tool_use_prompt_token_count", "toolUsePromptTokenCount")
+    given = _modalities(field(raw, "prompt_tokens_details", "promptTokensDetails"))
+    made = _modalities(field(raw, "candidates_tokens_details", "candidatesTokensDetails"))
     return Usage(
         input_tokens=prompt + (tools or 0),
         output_tokens=None if said is None and thought is None else (said or 0) + (thought or 0),
         cache_read_tokens=count(raw, "cached_content_token_count", "cachedContentTokenCount"),
         reasoning_tokens=thought,
+        audio_input_tokens=given.get("AUDIO"),
+        audio_output_tokens=made.get("AUDIO"),
+        text_input_tokens=given.get("TEXT"),
+        text_output_tokens=made.get("TEXT"),
+        image_input_tokens=given.get("IMAGE"),
+        image_output_tokens=made.get("IMAGE"),
     )
+
+
+def _modalities(details: Any) -> dict[str, int]:
+    """Gemini's `[{modality, token_count}]`, by the modality's name."""
+    out: dict[str, int] = {}
+    for item in _items(details):
+        modality, tokens = field(item, "modality"), count(item, "token_count", "tokenCount")
+        if modality is not None and tokens is not None:
+            out[str(getattr(modality, "name", modality)).upper()] = tokens
+    return out
 
 
 def _cohere(raw: Any) -> Usage:
     tokens = field(raw, "tokens", "billed_units")
-    return Usage(input_tokens=count(tokens, "input_tokens"), output_tokens=count(tokens, "output_tokens"))
+    return Usage(
+        input_tokens=count(tokens, "input_tokens"),
+        output_tokens=count(tokens, "output_tokens"),
+        cache_read_tokens=count(raw, "cached_tokens"),
+    )
 
 
 def _ollama(raw: Any) -> Usage:
     return Usage(input_tokens=count(raw, "prompt_eval_count"), output_tokens=count(raw, "eval_count"))
+
+
+def _items(value: Any) -> Sequence[Any]:
+    """The items of a list; none where a stranger put something else in its place."""
+    return value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
 
 
 def _either(first: int | None, second: int | None) -> int | None:

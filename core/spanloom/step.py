@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from .identity import NOBODY, Identity
-from .usage import Usage
+from .usage import Cost, Usage
 
 
 class Kind(enum.StrEnum):
@@ -212,10 +212,12 @@ class Step:
     finish_reasons: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
     usage: Usage | None = None
+    service_tier: str | None = None  # what the provider says that it served the call with: default, flex, priority
     completion: bool = False  # a string model: text in, text out
     streaming: bool = False
     cache_hit: bool = False
     first_token_ns: int | None = None
+    chunks: int = 0  # pieces of a streamed answer
     server_address: str | None = None
     server_port: int | None = None
 
@@ -238,6 +240,10 @@ class Step:
     content: Content = field(default_factory=Content)
     identity: Identity = NOBODY
     links: Sequence[Any] = ()  # opentelemetry.trace.Link
+
+    # the worker's own
+    cost: Cost | None = None  # None: unknown, or not a call of a model
+    priced: bool = False
 
     # the recorder's own
     span: Any = None  # opentelemetry.trace.Span

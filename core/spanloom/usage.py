@@ -1,4 +1,4 @@
-"""One model of token usage, with the two views that receivers ask for.
+"""One model of token usage, with the two views that receivers ask for; and what the tokens cost.
 
 OpenTelemetry's GenAI conventions count *inclusively*: `input_tokens` contains the cached tokens and `output_tokens`
 the reasoning tokens. Langfuse wants *disjoint* buckets that add up. Both views come from this one record, so that no
@@ -8,6 +8,20 @@ dialect does arithmetic of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from decimal import Decimal
+
+# For each total, the partitions of it; a partition's parts share no token, those of different ones may.
+_PARTS = {
+    "input_tokens": (
+        ("cache_read_tokens", "cache_write_tokens"),
+        ("audio_input_tokens", "image_input_tokens", "text_input_tokens"),
+    ),
+    "output_tokens": (
+        ("reasoning_tokens",),
+        ("audio_output_tokens", "image_output_tokens", "text_output_tokens"),
+    ),
+    "cache_write_tokens": (("cache_write_1h_tokens",),),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +29,9 @@ class Usage:
     """Tokens of one model call; every field is a count of tokens, or None where the provider did not say.
 
     `input_tokens` and `output_tokens` are totals. The other fields are subsets of them: `cache_read_tokens`,
-    `cache_write_tokens` and `audio_input_tokens` of the input, `reasoning_tokens` and `audio_output_tokens` of the
-    output. A missing count stays missing: it is never turned into 0.
+    `cache_write_tokens` and the `…_input_tokens` of one modality are of the input, `reasoning_tokens` and the
+    `…_output_tokens` of one modality of the output; `cache_write_1h_tokens` is the part of the cache's writes that is
+    kept for an hour, which costs more. A missing count stays missing: it is never turned into 0.
     """
 
     input_tokens: int | None = None
@@ -26,6 +41,11 @@ class Usage:
     reasoning_tokens: int | None = None
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
+    text_input_tokens: int | None = None
+    text_output_tokens: int | None = None
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
 
     @property
     def total_tokens(self) -> int | None:
@@ -36,31 +56,56 @@ class Usage:
 
     def __bool__(self) -> bool:
         """True where at least one count is known."""
-        return any(getattr(self, field.name) is not None for field in fields(self))
+        return any(getattr(self, name) is not None for name in _NAMES)
 
     def inclusive(self) -> dict[str, int]:
-        """The known counts under their field names: totals contain their subsets (the GenAI conventions' view)."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        """The known counts under their field names: totals contain their subsets (the GenAI conventions' view).
+
+        A subset that a provider reports larger than its total is cut to what the total still holds.
+        """
+        counts = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
+        for total, partitions in _PARTS.items():  # the totals first: their parts have parts
+            if total not in counts:
+                continue
+            for partition in partitions:
+                rest = counts[total]
+                for part in partition:
+                    if part in counts:
+                        counts[part] = min(counts[part], rest)
+                        rest -= counts[part]
+        return counts
 
     def disjoint(self) -> dict[str, int]:
         """Buckets that share no token and add up to `total_tokens` (Langfuse's view).
 
-        Keys: `input` and `output` (what is left of the totals), `cache_read`, `cache_write`, `reasoning`. A subset
-        that a provider reports larger than its total is cut to what the total still holds. Audio tokens stay inside
-        `input` and `output`: they overlap with the cached ones, and no provider says by how much.
+        Keys: `input` and `output` (what is left of the totals), `cache_read`, `cache_write`, `reasoning`. The tokens of
+        one modality stay inside: they overlap with the cached ones, and no provider says by how much.
         """
-        out: dict[str, int] = {}
-        if self.input_tokens is not None:
-            rest = self.input_tokens
-            for key, count in (("cache_read", self.cache_read_tokens), ("cache_write", self.cache_write_tokens)):
-                if count is not None and count > 0:
-                    out[key] = min(count, rest)
-                    rest -= out[key]
-            out["input"] = rest
-        if self.output_tokens is not None:
-            rest = self.output_tokens
-            if self.reasoning_tokens is not None and self.reasoning_tokens > 0:
-                out["reasoning"] = min(self.reasoning_tokens, rest)
-                rest -= out["reasoning"]
-            out["output"] = rest
+        counts, out = self.inclusive(), dict[str, int]()
+        if "input_tokens" in counts:
+            for key in ("cache_read", "cache_write"):
+                if count := counts.get(f"{key}_tokens"):
+                    out[key] = count
+            out["input"] = counts["input_tokens"] - sum(out.values())
+        if "output_tokens" in counts:
+            if reasoned := counts.get("reasoning_tokens"):
+                out["reasoning"] = reasoned
+            out["output"] = counts["output_tokens"] - (reasoned or 0)
         return out
+
+
+_NAMES = tuple(field.name for field in fields(Usage))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one model call cost, exactly; `total` may hold more than `input` and `output`, such as a fee per request."""
+
+    input: Decimal
+    output: Decimal
+    total: Decimal
+    currency: str = "USD"
+
+
+NOTHING = Cost(Decimal(0), Decimal(0), Decimal(0))
+"""The cost of an answer from a cache."""

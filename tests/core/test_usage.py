@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from spanloom.usage import Usage
 
 counts = st.none() | st.integers(0, 10**9)
-usages = st.builds(Usage, counts, counts, counts, counts, counts, counts, counts)
+usages = st.builds(Usage, **dict.fromkeys(Usage.__slots__, counts))
 
 
 @given(usages)
@@ -27,8 +27,35 @@ def test_no_bucket_is_negative_or_larger_than_its_total(usage):
 @given(usages)
 def test_the_inclusive_view_says_what_the_provider_said_and_no_zero_of_its_own(usage):
     view = usage.inclusive()
-    assert all(getattr(usage, name) == count for name, count in view.items())
+    assert {name for name in Usage.__slots__ if getattr(usage, name) is not None} == set(view)
+    assert all(count <= getattr(usage, name) for name, count in view.items())
+    for total in ("input_tokens", "output_tokens"):
+        assert view.get(total) == getattr(usage, total)
     assert bool(usage) is bool(view)
+
+
+@given(usages)
+def test_subsets_never_exceed_their_total(usage):
+    view = usage.inclusive()
+    for total, *parts in (
+        ("input_tokens", "cache_read_tokens", "cache_write_tokens"),
+        ("input_tokens", "audio_input_tokens", "text_input_tokens", "image_input_tokens"),
+        ("cache_write_tokens", "cache_write_1h_tokens"),
+        ("output_tokens", "reasoning_tokens"),
+        ("output_tokens", "audio_output_tokens", "text_output_tokens", "image_output_tokens"),
+    ):
+        if total in view:
+            assert sum(view.get(part, 0) for part in parts) <= view[total]
+
+
+@given(usages)
+def test_both_views_agree(usage):
+    view, buckets = usage.inclusive(), usage.disjoint()
+    if usage.input_tokens is not None:
+        assert buckets.get("cache_read", 0) == view.get("cache_read_tokens", 0)
+        assert buckets.get("cache_write", 0) == view.get("cache_write_tokens", 0)
+    if usage.output_tokens is not None:
+        assert buckets.get("reasoning", 0) == view.get("reasoning_tokens", 0)
 
 
 def test_cached_and_reasoning_tokens_leave_the_totals():

@@ -52,6 +52,11 @@ _USAGE = {
     "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
     "audio_input_tokens": "gen_ai.usage.audio.input_tokens",
     "audio_output_tokens": "gen_ai.usage.audio.output_tokens",
+    "text_input_tokens": "gen_ai.usage.text.input_tokens",
+    "text_output_tokens": "gen_ai.usage.text.output_tokens",
+    "image_input_tokens": "gen_ai.usage.image.input_tokens",
+    "image_output_tokens": "gen_ai.usage.image.output_tokens",
+    "cache_write_1h_tokens": "spanloom.usage.cache_write_1h.input_tokens",
 }
 
 _FORMER_PROVIDERS = {  # the values of gen_ai.system where they differ from gen_ai.provider.name's

@@ -140,7 +140,10 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any) -> None:
         step = self._runs.get(run_id)
-        if step is None or step.first_token_ns is not None:
+        if step is None:
+            return
+        step.chunks += 1
+        if step.first_token_ns is not None:
             return  # the way of all tokens but the first
         try:
             step.streaming = True
@@ -151,7 +154,10 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
         step = self._runs.get(run_id)
-        if step is None or step.first_token_ns is not None:
+        if step is None:
+            return
+        step.chunks += 1
+        if step.first_token_ns is not None:
             return
         step.streaming = True
         if isinstance(event, Mapping) and str(event.get("event", "")).startswith("content-block"):

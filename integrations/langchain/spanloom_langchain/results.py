@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.outputs import Generation, LLMResult
-from spanloom.providers import count, field, usage_of
+from spanloom.providers import count, field, usage_of, with_reasoning
 from spanloom.step import Step
 from spanloom.usage import Usage
 
@@ -61,6 +61,8 @@ def note_result(step: Step, result: LLMResult) -> Sequence[Generation]:
             step.response_model = str(model) if model else None
         if step.response_id is None:
             step.response_id = _response_id(message, response, info)
+        if isinstance(tier := field(response, "service_tier"), str):
+            step.service_tier = tier
     step.finish_reasons = tuple(reasons)
     if step.response_model is None and (model := field(llm_output, *_MODELS)):
         step.response_model = str(model)
@@ -100,8 +102,8 @@ def _from_usage_metadata(metadata: Any) -> Usage | None:
     """LangChain's own `usage_metadata`, which counts inclusively."""
     if not isinstance(metadata, Mapping):
         return None
-    given = _mapping(metadata.get("input_token_details"))
-    made = _mapping(metadata.get("output_token_details"))
+    given = _details(metadata.get("input_token_details"))
+    made = _details(metadata.get("output_token_details"))
     written = count(given, "cache_creation")
     if not written:  # Anthropic's split by lifetime
         split = [n for k in given if k.startswith("ephemeral_") and (n := count(given, k)) is not None]
@@ -111,11 +113,28 @@ def _from_usage_metadata(metadata: Any) -> Usage | None:
         output_tokens=count(metadata, "output_tokens"),
         cache_read_tokens=count(given, "cache_read"),
         cache_write_tokens=written,
+        cache_write_1h_tokens=count(given, "ephemeral_1h_input_tokens"),
         reasoning_tokens=count(made, "reasoning"),
         audio_input_tokens=count(given, "audio"),
         audio_output_tokens=count(made, "audio"),
+        text_input_tokens=count(given, "text"),
+        text_output_tokens=count(made, "text"),
+        image_input_tokens=count(given, "image"),
+        image_output_tokens=count(made, "image"),
     )
-    return usage or None
+    return with_reasoning(usage, count(metadata, "total_tokens")) or None
+
+
+_TIERS = ("priority_", "flex_")
+
+
+def _details(value: Any) -> dict[str, Any]:
+    """Token details by their plain names: `flex_cache_read`, of a call with OpenAI's service tier, is a `cache_read`."""
+    out: dict[str, Any] = {}
+    for key, tokens in _mapping(value).items():
+        name = next((key.removeprefix(tier) for tier in _TIERS if key.startswith(tier)), key)
+        out.setdefault(name, tokens)
+    return out
 
 
 def _is_cache_hit(generation: Generation) -> bool:
