@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from .content.visible import Visible
 from .guard import GUARD, guarded
 from .identity import Identity, current_identity
+from .prices import PriceList
 from .step import Lineage, Step
 
 SCOPE = "spanloom"
@@ -36,6 +37,12 @@ class Ended:
     root_name: str = ""
     content: Visible | None = None  # read by the first destination that needs it
     reading: threading.Lock = field(default_factory=threading.Lock)
+    prices: PriceList | None = None
+
+    def settle(self) -> None:
+        """On a worker: work out what the step cost, unless another one has."""
+        if self.step is not None and self.prices is not None:
+            self.prices.settle(self.step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ class Weave(SpanProcessor):
         self.sinks: Sequence[Sink] = ()
         self.flush: Callable[[float], bool] | None = None
         self.stop: Callable[[], object] | None = None
+        self.prices: PriceList | None = None
         self._steps: dict[int, Step] = {}
         self._others: OrderedDict[int, _Other] = OrderedDict()
         self._gone: OrderedDict[int, Lineage] = OrderedDict()  # spans that ended lately: a late child still finds them
@@ -129,7 +137,7 @@ class Weave(SpanProcessor):
         if not span.context.trace_flags.sampled:  # recorded for somebody else's sake
             return
         if step is not None:
-            ended = Ended(span, step, step.lineage, step.identity, step.root_name)
+            ended = Ended(span, step, step.lineage, step.identity, step.root_name, prices=self.prices)
         elif other is not None:
             root = other.step.root_name if other.step is not None else ""
             ended = Ended(span, None, other.lineage.parent, other.identity, root)
