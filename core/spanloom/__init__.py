@@ -1,11 +1,41 @@
 """Spanloom: one trace of every LangChain, LangGraph and LlamaIndex request, for OpenTelemetry and Langfuse at once."""
 
 from .content import ContentPolicy
-from .destinations import Langfuse, Local, Otlp
+from .destinations import (
+    Datadog,
+    Dynatrace,
+    GrafanaCloud,
+    Honeycomb,
+    Langfuse,
+    LangSmith,
+    Local,
+    MLflow,
+    NewRelic,
+    Otlp,
+    Phoenix,
+)
 from .errors import ConfigurationError
 from .identity import Prompt, using
 from .setup import Loom, configure
 
 __version__ = "0.1.0"
 
-__all__ = ["ConfigurationError", "ContentPolicy", "Langfuse", "Local", "Loom", "Otlp", "Prompt", "configure", "using"]
+__all__ = [
+    "ConfigurationError",
+    "ContentPolicy",
+    "Datadog",
+    "Dynatrace",
+    "GrafanaCloud",
+    "Honeycomb",
+    "LangSmith",
+    "Langfuse",
+    "Local",
+    "Loom",
+    "MLflow",
+    "NewRelic",
+    "Otlp",
+    "Phoenix",
+    "Prompt",
+    "configure",
+    "using",
+]

@@ -1,10 +1,10 @@
-"""Any OTLP backend, over HTTP or gRPC, in the GenAI semantic conventions."""
+"""Any OTLP backend, over HTTP or gRPC, in the GenAI semantic conventions or in OpenInference's."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.resources import Resource
@@ -12,15 +12,21 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from ..content import ContentPolicy
-from ..dialects import genai
+from ..content.visible import Visible
+from ..dialects import genai, openinference
 from ..dialects.rendered import Rendered, known
 from ..errors import ConfigurationError
+from ..step import Step
 from ..weave import Ended
 from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
 from .destination import Exporter, check_settings, copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
 
 Protocol = Literal["http/protobuf", "grpc"]
+Dialect = Literal["genai", "openinference"]
+Render: TypeAlias = Callable[[Step, Visible], Rendered]
+
+_DIALECTS: dict[str, Render] = {"genai": genai.render, "openinference": openinference.render}
 
 
 class Otlp:
@@ -33,7 +39,8 @@ class Otlp:
     `endpoint` is the receiver's base address, or the full one ending in `/v1/traces`; for gRPC it may be `host:port`,
     which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one
     batch, its retries included. `content` decides what of prompts and answers goes out: by default their hashes only.
-    `queue_spans` bounds what waits to be sent; beyond it, spans are dropped and counted.
+    `dialect` is "genai" (OpenTelemetry's conventions) or "openinference" (Phoenix's and Arize's). `queue_spans`
+    bounds what waits to be sent; beyond it, spans are dropped and counted.
     """
 
     def __init__(
@@ -43,6 +50,7 @@ class Otlp:
         protocol: Protocol | None = None,
         *,
         content: ContentPolicy | None = None,
+        dialect: Dialect = "genai",
         timeout: float | None = None,
         compression: Literal["gzip", "deflate", "none"] | None = None,
         insecure: bool | None = None,
@@ -52,6 +60,7 @@ class Otlp:
     ) -> None:
         self.name = name
         self.endpoint, self.headers = endpoint, headers
+        self.dialect = dialect
         self.content = ContentPolicy.hashed() if content is None else content
         self.timeout, self.compression, self.insecure = timeout, compression, insecure
         self.queue_spans, self.batch_spans = queue_spans, batch_spans
@@ -61,6 +70,7 @@ class Otlp:
             or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
             or "http/protobuf",
         )
+        self._render = _DIALECTS.get(str(dialect), genai.render)
         self._exporter = Exporter(self._make_exporter)
         self._resource = Resource.get_empty()
 
@@ -87,6 +97,10 @@ class Otlp:
         if self.protocol not in get_args(Protocol):
             raise ConfigurationError(
                 f'Otlp(protocol={self.protocol!r}) is not known: write protocol="http/protobuf" or protocol="grpc".'
+            )
+        if self.dialect not in get_args(Dialect):
+            raise ConfigurationError(
+                f'Otlp(dialect={self.dialect!r}) is not known: write dialect="genai" or dialect="openinference".'
             )
         check_headers(self.headers, "Otlp(headers=…)")
         endpoint, setting = self.endpoint, "Otlp(endpoint=…)"
@@ -150,14 +164,24 @@ class Otlp:
         span, step = ended.span, ended.step
         if step is None:
             return self._stamped(ended)
-        shown = rendered(ended, step, self.content, lambda seen: genai.render(step, seen))
-        return copy_of(span, shown, self._resource, span.parent, dict(span.attributes or {}))
+        shown = self._rendered(ended, step, self.content)
+        return copy_of(span, shown, self._resource, span.parent, self._own(ended))
+
+    def _rendered(self, ended: Ended, step: Step, policy: ContentPolicy) -> Rendered:
+        return rendered(ended, step, policy, lambda seen: self._render(step, seen))
+
+    def _own(self, ended: Ended) -> dict[str, Any]:
+        """What stands on the live span: the application's attributes, and Spanloom's in the GenAI conventions."""
+        own = dict(ended.span.attributes or {})
+        if ended.step is None or self._render is not openinference.render:
+            return own
+        return {key: value for key, value in own.items() if not key.startswith("gen_ai.")}
 
     def _stamped(self, ended: Ended) -> ReadableSpan:
         """A span of another library: as it is, with the identity of the trace it belongs to."""
         span = ended.span
         who = known({"user.id": ended.identity.user_id, "session.id": ended.identity.session_id})
-        as_it_is = Rendered(span.name, span.kind, dict(span.attributes or {}))
+        as_it_is = Rendered(span.name, span.kind, self._own(ended))
         return copy_of(span, as_it_is, self._resource, span.parent, who)
 
 

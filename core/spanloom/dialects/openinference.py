@@ -126,12 +126,14 @@ def _structure(step: Step) -> Attributes:
                 "spanloom.response.time_to_first_chunk": genai.seconds_to_first_token(step),
                 "spanloom.cache.hit": step.cache_hit or None,
                 **_token_counts(step),
+                **_cost(step),
             }
         case Kind.EMBEDDING:
             out |= {
                 "embedding.model_name": step.response_model or step.request_model,
                 "embedding.invocation_parameters": parameters,
                 **_token_counts(step),
+                **_cost(step),
             }
         case Kind.TOOL:
             out |= {"tool.name": label(step.tool_name or step.name), "tool.id": step.tool_call_id}
@@ -151,7 +153,22 @@ def _token_counts(step: Step) -> Attributes:
     if step.kind is Kind.EMBEDDING:
         counts.pop("output_tokens", None)
         total = step.usage.input_tokens
-    return {**{_COUNTS[name]: count for name, count in counts.items() if name in _COUNTS}, "llm.token_count.total": total}
+    return {
+        **{_COUNTS[name]: count for name, count in counts.items() if name in _COUNTS},
+        "llm.token_count.total": total,
+    }
+
+
+def _cost(step: Step) -> Attributes:
+    """US dollars, as the conventions have it; a price in another currency has no key there."""
+    cost = step.cost
+    if cost is None or cost.currency != "USD":
+        return {}
+    return {
+        "llm.cost.prompt": float(cost.input),
+        "llm.cost.completion": float(cost.output),
+        "llm.cost.total": float(cost.total),
+    }
 
 
 def _identity(step: Step, visible: Visible) -> Attributes:

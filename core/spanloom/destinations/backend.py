@@ -1,0 +1,136 @@
+"""One named backend over OTLP/HTTP: what its profile says of address, headers, dialect and limits, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from ..content import ContentPolicy
+from ..dialects.rendered import Rendered
+from ..errors import ConfigurationError
+from ..step import Step
+from ..weave import Ended
+from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
+from .destination import check_settings
+from .endpoint import check_headers, check_url, traces_url
+from .limits import Limits
+from .otlp import Otlp, Render
+
+_TIMEOUT = 10.0  # seconds
+
+
+class Options(TypedDict, total=False):
+    """What every profile takes beside its own arguments: `Otlp`'s, with the same meaning."""
+
+    content: ContentPolicy | None
+    timeout: float | None
+    queue_spans: int
+    batch_spans: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """An argument, the variable that fills it where it is left out, and what came of the two."""
+
+    argument: str
+    variable: str
+    value: str | None
+
+    def __repr__(self) -> str:  # without the value, which is a key more often than not
+        return f"Setting({self.argument!r}, {self.variable!r})"
+
+
+def setting(argument: str, given: str | None, *variables: str) -> Setting:
+    """`given`, or the first of `variables` that is set."""
+    found = given or next((value for name in variables if (value := os.environ.get(name))), None)
+    return Setting(argument, variables[0], found)
+
+
+def filled(name: str, options: Options, content: ContentPolicy) -> Options:
+    """`options` with a profile's own name and content where they are left out."""
+    out: Options = {"name": name, **options}
+    if out.get("content") is None:
+        out["content"] = content
+    return out
+
+
+class Backend(Otlp):
+    """What the profiles are made of. `required` are the settings without which `configure()` refuses it.
+
+    The `OTEL_EXPORTER_OTLP_*` variables, which speak of another receiver, change nothing here.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        headers: Mapping[str, str],
+        render: Render,
+        *,
+        required: Sequence[Setting] = (),
+        limits: Limits | None = None,
+        resource: Mapping[str, str] | None = None,
+        name: str,
+        content: ContentPolicy | None = None,
+        timeout: float | None = None,
+        queue_spans: int = QUEUE_SPANS,
+        batch_spans: int = BATCH_SPANS,
+    ) -> None:
+        super().__init__(
+            endpoint, headers, "http/protobuf",
+            content=content, timeout=timeout, compression="gzip", queue_spans=queue_spans, batch_spans=batch_spans,
+            name=name,
+        )  # fmt: skip
+        self.required, self.limits = tuple(required), limits
+        self._render = render
+        self._said = Resource(dict(resource or {}))
+
+    def __repr__(self) -> str:  # headers hold keys
+        return f"{type(self).__name__}({self.endpoint!r})"
+
+    def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
+        return super().open(resource.merge(self._said), tick)
+
+    def _check(self) -> None:
+        kind = type(self).__name__
+        check_settings(
+            kind, content=self.content, timeout=self.timeout, queue_spans=self.queue_spans, batch_spans=self.batch_spans
+        )
+        missing = [one for one in self.required if not one.value]
+        if missing:
+            what = " and ".join(f"{one.argument}=… (or set {one.variable})" for one in missing)
+            half = "only half of its credentials" if len(missing) < len(self.required) else "no credentials"
+            raise ConfigurationError(f"{kind} has {half}: give {what}.")
+        check_headers(self.headers, f"{kind}'s credentials")
+        check_url(str(self.endpoint), f"{kind}'s address")
+
+    # ---------------------------------------------------------------- the worker's side
+    def _make_exporter(self) -> SpanExporter:
+        from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  costs 30 ms: only where used
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+        from .session import own_session  # noqa: PLC0415
+
+        headers = dict(self.headers or {})
+        return OTLPSpanExporter(
+            endpoint=traces_url(str(self.endpoint)),
+            headers=headers,
+            timeout=self.timeout or _TIMEOUT,
+            compression=Compression.Gzip,
+            session=own_session(headers),
+        )
+
+    def _rendered(self, ended: Ended, step: Step, policy: ContentPolicy) -> Rendered:
+        if self.limits is None:
+            return super()._rendered(ended, step, policy)
+        render = super()._rendered
+        return self.limits.rendered(self.limits.policy(policy), lambda smaller: render(ended, step, smaller))
+
+    def _own(self, ended: Ended) -> dict[str, Any]:
+        own = super()._own(ended)
+        return own if self.limits is None else self.limits.within(own)
