@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 import time
 import zlib
@@ -109,11 +110,14 @@ class _Sink:
 
 
 class HttpSink(_Sink):
-    """`status` is what it answers; while `open` is not set it takes requests and answers none."""
+    """`status` is what it answers, after what stands in `statuses`; while `open` is not set it takes requests and
+    answers none. `headers` go out with each answer. Requests to other paths than OTLP's are kept too, without spans."""
 
     def __init__(self):
         super().__init__()
         self.status = 200
+        self.statuses: list[int] = []
+        self.headers: dict[str, str] = {}
         self.open = threading.Event()
         self.open.set()
         self.arrived = threading.Semaphore(0)
@@ -129,12 +133,15 @@ class HttpSink(_Sink):
                 sink.arrived.release()
                 sink.open.wait(30)
                 request = Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
-                if sink.status == 200:
+                status = sink.statuses.pop(0) if sink.statuses else sink.status
+                if status == 200 and self.path.endswith("/v1/traces"):
                     message = trace_service_pb2.ExportTraceServiceRequest.FromString(body)
                     request.spans = spans_of(message)
                 sink.requests.append(request)
                 try:
-                    self.send_response(sink.status)
+                    self.send_response(status)
+                    for name, value in sink.headers.items():
+                        self.send_header(name, value)
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                 except OSError:  # the client has given up
@@ -154,6 +161,10 @@ class HttpSink(_Sink):
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
+
+    def posted(self, path):
+        """The JSON bodies of the requests to `path`, refused ones too."""
+        return [json.loads(request.body) for request in self.requests if request.path == path]
 
     def hang(self):
         self.open.clear()

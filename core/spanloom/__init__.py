@@ -16,7 +16,8 @@ from .destinations import (
 )
 from .errors import ConfigurationError
 from .identity import Prompt, using
-from .setup import Loom, configure
+from .scores import StepHandle
+from .setup import Loom, configure, current_step
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,8 @@ __all__ = [
     "Otlp",
     "Phoenix",
     "Prompt",
+    "StepHandle",
     "configure",
+    "current_step",
     "using",
 ]

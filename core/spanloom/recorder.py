@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from opentelemetry import context as otel_context
@@ -22,6 +22,7 @@ from .content.plain import describe_error, stack_text
 from .dialects import genai
 from .guard import GUARD
 from .identity import Identity, current_identity
+from .recent import Recent
 from .step import Deferred, Kind, Lineage, Outcome, Step
 from .weave import Weave
 
@@ -59,7 +60,9 @@ class Recorder:
         self._ended: OrderedDict[Hashable, _Place] = OrderedDict()
         self._folded: OrderedDict[Hashable, Hashable] = OrderedDict()
         self._lost: deque[tuple[Hashable, int]] = deque()
+        self.recent = Recent()
         self.active = True
+        self.on_ended: Callable[[Step], object] | None = None  # told of every step, be its trace sampled or not
         self.opened = self.evicted = self.repeated = 0
 
     # ---------------------------------------------------------------- reading
@@ -143,6 +146,8 @@ class Recorder:
             with contextlib.suppress(TypeError):  # a text cannot be watched: then only callbacks or age end it
                 step.end_holder = weakref.ref(end_holder, lambda _: gone.append((run_id, time.time_ns())))
         with self._lock:
+            if step.parent_run_id is None:
+                self.recent.opened(step, alone=not self._open)
             self._open[step.run_id] = step
             self.opened += 1
             if (above := self._open.get(step.parent_run_id)) is not None:
@@ -179,6 +184,8 @@ class Recorder:
         if error is not None:
             note_error(settled[-1], error)
         self._finish(settled)
+        if settled[-1].parent_run_id is None:
+            self.recent.closed(settled[-1])
         return settled[-1]
 
     def evict(self, now_ns: int | None = None) -> int:
@@ -229,6 +236,9 @@ class Recorder:
                         step.span.set_status(Status(StatusCode.ERROR))  # no text: it may hold content
                     step.span.end(step.end_ns)
             self._weave.step_forgotten(step)
+            if self.on_ended is not None:
+                with GUARD.watching("spanloom.recorder.on_ended"):
+                    self.on_ended(step)
 
     def _reaped(self) -> list[Step]:
         """Settle the steps whose end nobody holds any more, at the time they were lost, inner ones first.

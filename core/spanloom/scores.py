@@ -119,14 +119,10 @@ def _typed(value: Any, kind: DataType | None) -> tuple[float | bool | str, DataT
 
 def _number(value: Any) -> float | None:
     try:
-        number = float(value) if not isinstance(value, str) and (isinstance(value, Real) or _is_decimal(value)) else None
+        number = float(value) if isinstance(value, Real) or type(value).__name__ == "Decimal" else None
     except (TypeError, ValueError, OverflowError):
         return None
     return number if number is not None and math.isfinite(number) else None
-
-
-def _is_decimal(value: Any) -> bool:
-    return type(value).__name__ == "Decimal"
 
 
 def _hexadecimal(value: Any, digits: int) -> str | None:

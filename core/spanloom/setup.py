@@ -15,6 +15,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
+from . import evaluation, scores
+from .content.plain import clean
 from .destinations.delivery import Delivery
 from .destinations.destination import Destination
 from .destinations.langfuse import Langfuse, keys_in_environment
@@ -108,6 +110,67 @@ class Loom:
             "swallowed": dict(GUARD.swallowed),
         }
 
+    def score(
+        self,
+        name: str,
+        value: float | bool | str,
+        *,
+        step: Any = None,
+        trace_id: str | None = None,
+        span_id: str | None = None,
+        comment: str | None = None,
+        data_type: str | None = None,
+        id: str | None = None,
+    ) -> str | None:
+        """Say how good a trace, or one step of it, was. Returns the score's id; None where nothing is sent.
+
+        `value` is a number, a bool or a text; `data_type` (NUMERIC, BOOLEAN, CATEGORICAL) follows from it. `step` is
+        what `spanloom.current_step()` gives, or a span; or give the ids in hexadecimal, `trace_id` alone for the whole
+        trace; without any, the current step is meant. `comment` is content: each destination's policy decides on it.
+        A score with the `id` of another replaces it.
+
+        It goes through the queues of the destinations that take scores (Langfuse, Local, Phoenix), and out as the event
+        `gen_ai.evaluation.result`. It never blocks and never raises: a score that cannot be is logged. Scores of a
+        trace that is not sampled are not sent.
+        """
+        with GUARD.watching("spanloom.score"):
+            try:
+                return self._score(name, value, step, trace_id, span_id, comment, data_type, id)
+            except scores.ScoreError as error:
+                log.warning("spanloom: no score was sent: %s", error)
+        return None
+
+    def _score(
+        self, name: Any, value: Any, step: Any, trace_id: Any, span_id: Any, comment: Any, data_type: Any, id: Any
+    ) -> str | None:
+        if step is None and trace_id is None:
+            step = self.current_step()
+        target = scores.target_of(step, trace_id, span_id)
+        value = clean(value) if isinstance(value, str) else value
+        comment = None if comment is None else clean(str(comment))
+        score = scores.score_of(clean(name) if isinstance(name, str) else name, value, target, comment, data_type, id)
+        if self._down or not getattr(step, "sampled", True) or not self.recorder.recent.is_sampled(int(target[0], 16)):
+            return None
+        for _, delivery in self._destinations:
+            delivery.put_score(score)
+        open_step = self._weave.enclosing(int(score.span_id, 16)) if score.span_id is not None else None
+        evaluation.emit(score, open_step.step.span if open_step is not None else None)
+        return score.id
+
+    def current_step(self) -> scores.StepHandle | None:
+        """The step that the caller is inside of; None outside of any."""
+        ids = trace.get_current_span().get_span_context()
+        if not ids.is_valid:
+            return None
+        trace_id, span_id = trace.format_trace_id(ids.trace_id), trace.format_span_id(ids.span_id)
+        if not self.recorder.recent.is_sampled(ids.trace_id):
+            return scores.StepHandle(trace_id, span_id, sampled=False)
+        enclosing = self._weave.enclosing(ids.span_id)
+        if enclosing is None:
+            return None
+        step = enclosing.step
+        return scores.StepHandle(trace_id, trace.format_span_id(step.span_id), step.name)
+
     def __enter__(self) -> Self:
         return self
 
@@ -186,6 +249,17 @@ def current_loom() -> Loom | None:
     if loom is None:
         warn_once("unconfigured", "spanloom.configure() has not been called: nothing is traced")
     return loom
+
+
+def current_step() -> scores.StepHandle | None:
+    """The step that the caller is inside of (a tool's or node's body, a retriever): what to score. None outside of any.
+
+    It never raises.
+    """
+    with GUARD.watching("spanloom.current_step"):
+        loom = _current
+        return loom.current_step() if loom is not None else None
+    return None
 
 
 def _from_environment() -> list[Destination]:

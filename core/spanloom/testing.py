@@ -13,6 +13,7 @@ from .content.visible import Visible
 from .destinations.delivery import Delivery
 from .destinations.destination import visible
 from .guard import GUARD
+from .scores import Score
 from .step import Step
 from .weave import Ended
 
@@ -33,16 +34,17 @@ def strict() -> Iterator[None]:
 
 
 class Memory:
-    """A destination that keeps what it receives: `spans` in the order they ended, `steps` by name."""
+    """A destination that keeps what it receives: `spans` in the order they ended, `steps` by name; `scores`."""
 
     def __init__(self, name: str = "memory", content: ContentPolicy | None = None) -> None:
         self.name = name
         self.content = content or ContentPolicy.full()
         self.spans: list[Ended] = []
+        self.scores: list[Score] = []
         self._lock = threading.Lock()
 
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:  # noqa: ARG002
-        return Delivery(self.name, self._keep, tick=tick)
+        return Delivery(self.name, self._keep, tick=tick, export_scores=self._keep_scores)
 
     def close(self) -> None:
         pass
@@ -88,3 +90,8 @@ class Memory:
         with self._lock:
             self.spans += batch
         return len(batch)
+
+    def _keep_scores(self, scores: list[Score]) -> int:
+        with self._lock:
+            self.scores += scores
+        return len(scores)

@@ -87,7 +87,7 @@ def test_each_category_opens_something_of_its_own(category):
     policy = ContentPolicy(kept=frozenset({category, Category.COMPLETION, Category.USER_PROMPT}))
     without = ContentPolicy(kept=policy.kept - {category})
     shown = [
-        (policy.apply(seen), without.apply(seen))
+        ((policy.apply(seen), policy.comment("so-so")), (without.apply(seen), without.comment("so-so")))
         for step in (make() for make in samples.ALL.values())
         for seen in [read(step.content, step.identity, step.tool_description)]
     ]

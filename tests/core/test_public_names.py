@@ -29,7 +29,9 @@ def test_the_public_names_of_spanloom():
         "Otlp",
         "Phoenix",
         "Prompt",
+        "StepHandle",
         "configure",
+        "current_step",
         "using",
     ]
     assert all(hasattr(spanloom, name) for name in spanloom.__all__)

@@ -12,6 +12,7 @@ from rich.console import Console
 from .. import __version__
 from ..store import Reading, StoreError
 from .listing import print_listing
+from .scores import print_scores
 from .trace import summarise
 from .tree import print_newest, print_trace
 
@@ -68,7 +69,9 @@ def show(trace: str, path: Path, content: bool, full: bool) -> None:
             )
         if len(found) > 1:
             raise click.ClickException(f"Several traces begin with {trace!r}: {', '.join(i[:12] for i in found)}.")
-        print_trace(reading.spans(found[0]), Console(highlight=False), content=content, full=full)
+        rows, console = reading.spans(found[0]), Console(highlight=False)
+        print_trace(rows, console, content=content, full=full)
+        print_scores(reading.scores(found[0]), rows, console, content=content or full)
 
 
 @contextmanager

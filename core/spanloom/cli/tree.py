@@ -16,6 +16,7 @@ from ..store import Reading, Row
 from . import words
 from .content import blocks
 from .listing import outcome
+from .scores import print_scores
 from .trace import Node, Summary, arrange, summarise
 
 _STYLES = {
@@ -68,7 +69,9 @@ def print_newest(path: str | Path, traces: int = 1, *, content: bool = False) ->
     with Reading(Path(path)) as reading:
         for trace_id in reversed(reading.find(limit=traces)):
             console.print()
-            print_trace(reading.spans(trace_id), console, content=content)
+            rows = reading.spans(trace_id)
+            print_trace(rows, console, content=content)
+            print_scores(reading.scores(trace_id), rows, console, content=content)
 
 
 class _Drawing:

@@ -25,6 +25,7 @@ class Category(enum.StrEnum):
     EXCEPTION_TEXT = "exception_text"
     METADATA = "metadata"
     PROMPT_VARIABLES = "prompt_variables"
+    SCORE_COMMENTS = "score_comments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,12 @@ class ContentPolicy:
         if keeps(Category.METADATA):
             shown.metadata = content.metadata
         return self._fitted(shown)
+
+    def comment(self, text: str | None) -> str | None:
+        """What this policy shows of a score's comment."""
+        if text is None or Category.SCORE_COMMENTS not in self.kept:
+            return None
+        return str(fit(text, self.attribute_bytes)[0])
 
     def _message(self, message: Message) -> Message:
         parts = tuple(self._part(p) for p in message.parts if self._shows(p))

@@ -19,6 +19,7 @@ from opentelemetry.context import (
 )
 
 from ..guard import GUARD, log
+from ..scores import Score
 from ..weave import Ended
 
 QUEUE_SPANS = 20_000
@@ -28,7 +29,7 @@ DELAY_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Counts:
-    """Spans since the start: every span offered is exported, dropped, failed, or still queued."""
+    """Spans and scores since the start: each one offered is exported, dropped, failed, or still queued."""
 
     offered: int = 0
     exported: int = 0
@@ -39,7 +40,8 @@ class Counts:
 class Delivery:
     """Hands batches of ended spans to `export` on a thread of its own. `put` never blocks and never raises.
 
-    `export(batch)` returns how many spans it delivered. A full queue drops the newest span and counts it. The thread
+    `export(batch)` returns how many spans it delivered; `export_scores` likewise, where the receiver takes scores: they
+    wait in the same queue. A full queue drops the newest span and counts it. The thread
     starts with the first span, also anew in a forked child, which begins with an empty queue: what the parent had
     queued, the parent sends. `tick` is called whenever the thread finds nothing to do, about every `delay_seconds`.
     """
@@ -54,9 +56,10 @@ class Delivery:
         delay_seconds: float = DELAY_SECONDS,
         tick: Callable[[], object] | None = None,
         accepts: Callable[[Ended], bool] | None = None,
+        export_scores: Callable[[list[Score]], int] | None = None,
     ) -> None:
         self.name = name
-        self._export, self._tick, self._accepts = export, tick, accepts
+        self._export, self._export_scores, self._tick, self._accepts = export, export_scores, tick, accepts
         self._most, self._batch, self._delay = queue_spans, batch_spans, delay_seconds
         self._begin()
         if hasattr(os, "register_at_fork"):
@@ -65,7 +68,7 @@ class Delivery:
 
     def _begin(self) -> None:
         self._counts = Counts()
-        self._queue: deque[Ended] = deque()
+        self._queue: deque[Ended | Score] = deque()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._busy = 0
@@ -89,13 +92,21 @@ class Delivery:
         """Queue a span, or drop and count it where the queue is full. What `accepts` refuses is not counted at all."""
         if self._accepts is not None and not self._accepts(ended):
             return
+        self._put(ended)
+
+    def put_score(self, score: Score) -> None:
+        """Queue a score; nothing where the receiver takes none."""
+        if self._export_scores is not None:
+            self._put(score)
+
+    def _put(self, item: Ended | Score) -> None:
         with self._condition:
             self._counts.offered += 1
             full = len(self._queue) >= self._most
             if full or self._stopped:
                 self._counts.dropped += 1
             else:
-                self._queue.append(ended)
+                self._queue.append(item)
                 if self._thread is None:
                     self._start()
                 elif len(self._queue) == self._batch:
@@ -152,10 +163,16 @@ class Delivery:
             if not batch:
                 self._idle()
                 continue
+            spans = [item for item in batch if not isinstance(item, Score)]
+            scores = [item for item in batch if isinstance(item, Score)]
             sent = 0
             try:
-                with suppress(Exception), GUARD.watching(f"spanloom.destinations.{self.name}"):
-                    sent = self._export(batch)
+                if spans:
+                    with suppress(Exception), GUARD.watching(f"spanloom.destinations.{self.name}"):
+                        sent += self._export(spans)
+                if scores and self._export_scores is not None:
+                    with suppress(Exception), GUARD.watching(f"spanloom.destinations.{self.name}.scores"):
+                        sent += self._export_scores(scores)
             finally:
                 with self._condition:
                     self._busy = 0
@@ -169,7 +186,7 @@ class Delivery:
             with suppress(Exception), GUARD.watching("spanloom.destinations.tick"):
                 self._tick()
 
-    def _next(self) -> list[Ended] | None:
+    def _next(self) -> list[Ended | Score] | None:
         """The next batch, when it is full, asked for, or the delay is over; an empty one when idle; None at the end."""
         with self._condition:
             deadline = time.monotonic() + self._delay

@@ -15,7 +15,9 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from ..content import ContentPolicy
 from ..dialects import langfuse as dialect
+from ..dialects import scores as score_dialect
 from ..errors import ConfigurationError
+from ..scores import Score
 from ..step import Lineage
 from ..weave import Ended
 from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
@@ -25,6 +27,7 @@ from .endpoint import check_headers, check_url, traces_url
 _CLOUD = "https://cloud.langfuse.com"
 _PATH = "/api/public/otel/v1/traces"
 _TIMEOUT = 10.0  # seconds
+_SCORES = "/api/public/scores"
 _INGESTION_VERSION = "4"  # 5 is refused; without it the server takes a slower path
 
 
@@ -75,6 +78,7 @@ class Langfuse:
         self.timeout, self.queue_spans, self.batch_spans = timeout, queue_spans, batch_spans
         self._exporter = Exporter(self._make_exporter)
         self._resource = Resource.get_empty()
+        self._scores: Posting | None = None
 
     def __repr__(self) -> str:  # without the secret key
         return f"Langfuse({self.public_key!r}, base_url={self.base_url!r})"
@@ -84,6 +88,7 @@ class Langfuse:
         self._resource = resource
         self._exporter = Exporter(self._make_exporter)
         return Delivery(
+        self._scores = Posting(self.name, self.address + _SCORES, self._keys(), timeout=self.timeout or _TIMEOUT)
             self.name,
             self._export,
             queue_spans=self.queue_spans,
@@ -91,10 +96,18 @@ class Langfuse:
             tick=tick,
             accepts=self._includes,
         )
+            export_scores=self._export_scores,
 
     def close(self) -> None:
         self._exporter.close()
 
+        if self._scores is not None:
+            self._scores.close()
+
+    @property
+    def address(self) -> str:
+        """The base address, without what belongs to OTLP."""
+        return self.base_url.rstrip("/").removesuffix(_PATH).removesuffix(_PATH.removesuffix("/v1/traces"))
     def _check(self) -> None:
         check_settings(
             "Langfuse",
@@ -136,11 +149,9 @@ class Langfuse:
 
         from .session import own_session  # noqa: PLC0415
 
-        keys = base64.b64encode(f"{self.public_key}:{self.secret_key}".encode()).decode()
-        headers = {"Authorization": f"Basic {keys}", "x-langfuse-ingestion-version": _INGESTION_VERSION}
-        base = self.base_url.rstrip("/").removesuffix(_PATH).removesuffix(_PATH.removesuffix("/v1/traces"))
+        headers = {**self._keys(), "x-langfuse-ingestion-version": _INGESTION_VERSION}
         return OTLPSpanExporter(
-            endpoint=traces_url(base, _PATH),
+            endpoint=traces_url(self.address, _PATH),
             headers=headers,
             timeout=self.timeout or _TIMEOUT,
             compression=Compression.Gzip,
@@ -148,9 +159,20 @@ class Langfuse:
         )
 
     def _export(self, batch: list[Ended]) -> int:
+    def _keys(self) -> dict[str, str]:
+        pair = base64.b64encode(f"{self.public_key}:{self.secret_key}".encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
+
         return self._exporter.export(copies(batch, self._copy))
 
     def _copy(self, ended: Ended) -> ReadableSpan:
+    def _export_scores(self, scores: list[Score]) -> int:
+        assert self._scores is not None
+        environment = self._environment()
+        return self._scores.send(
+            score_dialect.langfuse(score, self.content.comment(score.comment), environment) for score in scores
+        )
+
         span, step = ended.span, ended.step
         parent = self._exported_parent(ended)
         facts = dialect.TraceFacts(

@@ -13,8 +13,11 @@ from ..content import ContentPolicy
 from ..content.plain import clean
 from ..content.visible import Visible
 from ..dialects import neutral
+from ..dialects import scores as score_dialect
 from ..errors import ConfigurationError
 from ..guard import GUARD, warn_once
+from ..scores import Score
+from ..step import Kind
 from ..store import Row, Store, StoreError
 from ..weave import Ended
 from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
@@ -64,7 +67,14 @@ class Local:
         except StoreError as error:
             raise ConfigurationError(f"Local(path=…): {error}") from error
         self._service = str(resource.attributes.get(SERVICE_NAME, "")) or None
-        return Delivery(self.name, self._export, queue_spans=self.queue_spans, batch_spans=self.batch_spans, tick=tick)
+        return Delivery(
+            self.name,
+            self._export,
+            queue_spans=self.queue_spans,
+            batch_spans=self.batch_spans,
+            tick=tick,
+            export_scores=self._export_scores,
+        )
 
     def close(self) -> None:
         pass  # the file is open only while it is written
@@ -82,6 +92,15 @@ class Local:
             warn_once(f"local:{self.path}", "spanloom: %s Its spans are lost, and counted as failed.", error)
             return 0
         return len(rows)
+
+    def _export_scores(self, scores: list[Score]) -> int:
+        assert self._store is not None
+        try:
+            self._store.write_scores([score_dialect.neutral(s, self.content.comment(s.comment)) for s in scores])
+        except StoreError as error:
+            warn_once(f"local:{self.path}:scores", "spanloom: %s Its scores are lost, and counted as failed.", error)
+            return 0
+        return len(scores)
 
     def _row(self, ended: Ended) -> Row:
         span = ended.span

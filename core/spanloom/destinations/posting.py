@@ -6,12 +6,12 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-import requests
+from typing import TYPE_CHECKING, Any
 
 from ..guard import log, warn_once
-from .session import own_session
+
+if TYPE_CHECKING:
+    import requests
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 8.0  # seconds
@@ -31,6 +31,8 @@ class Posting:
 
     def send(self, bodies: Iterable[Any]) -> int:
         """How many of `bodies` were taken. A refused one leaves the others; where the time is over, all fail."""
+        from .session import own_session  # noqa: PLC0415  costs 30 ms: only where used
+
         deadline = time.monotonic() + self._timeout
         taken = 0
         with own_session(self._headers) as session:
@@ -52,21 +54,28 @@ class Posting:
 
     def _post(self, session: requests.Session, body: Any, deadline: float) -> int | None:
         """The last answer's status; None where there was none."""
+        from requests import RequestException  # noqa: PLC0415
+        from requests.exceptions import InvalidJSONError  # noqa: PLC0415
+
         status, wait = None, _FIRST_WAIT
         while (left := deadline - time.monotonic()) > 0 and not self._closed.is_set():
             pause = None
             try:
                 answer = session.post(
-                    self._url, json=body, headers=self._headers, timeout=max(left, 0.01), allow_redirects=False,
+                    self._url,
+                    json=body,
+                    headers=self._headers,
+                    timeout=max(left, 0.01),
+                    allow_redirects=False,
                     auth=_as_it_is,
                 )
                 status = answer.status_code
                 if status not in _AGAIN:
                     return status
                 pause = _retry_after(answer)
-            except requests.exceptions.InvalidJSONError:
+            except InvalidJSONError:
                 return 400  # not to be said in JSON: as if it had been refused
-            except requests.RequestException:
+            except RequestException:
                 status = None
             pause = wait * random.uniform(0.8, 1.2) if pause is None else pause  # noqa: S311
             if pause >= deadline - time.monotonic() or self._closed.wait(pause):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import scores
 from .file import StoreError, connect, foreign, is_ours
 from .row import COLUMNS, LIGHT, Row
 
@@ -81,6 +82,27 @@ class Reading:
         return self._spans(trace_id, COLUMNS)
 
     def _all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def scores(self, trace_id: str) -> list[dict[str, Any]]:
+        """The scores of one trace, in the order they were given: `{id, trace_id, name, value, data_type, time_ns}`, and
+        `span_id` and `comment` where there are any."""
+        with self._readable():
+            return scores.of_trace(self._db, trace_id) if scores.has_table(self._db) else []
+
+    def calls(self, since_ns: int = 0) -> Iterator[Call]:
+        """The calls of models (LLM and embedding steps) that began at `since_ns` or later, in no order."""
+        cursor = self._all(
+            f"SELECT start_ns, {self._column('model')}, {self._column('cost')}, input_tokens, output_tokens, user_id, "  # noqa: S608
+            "CASE WHEN json_valid(record) THEN json_extract(record, '$.identity') END "
+            "FROM spans WHERE kind IN ('llm', 'embedding') AND start_ns >= ?",
+            (since_ns,),
+        )
+        for *columns, identity in cursor:
+            yield Call(*columns, identity=json.loads(identity) if identity else {})
+
+    def _column(self, name: str) -> str:
+        """`name` as it is selected: nothing, from a file that was written before there was such a column."""
+        return name if name in self._columns else f"NULL AS {name}"
+
         with self._readable():
             return self._db.execute(query, values).fetchall()
 

@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .file import StoreError, connect, foreign, is_ours, lay_out, make_private, transaction
+from . import scores
+from .file import StoreError, connect, foreign, is_ours, lay_out, make_private, migrate, transaction
 from .row import COLUMNS, LIGHT, Row
 
 _PRUNED_AT_ONCE = 20  # one part in twenty of the traces
@@ -46,6 +47,12 @@ class Store:
             if pruned:
                 db.execute("PRAGMA incremental_vacuum").fetchall()
 
+    def write_scores(self, given: Sequence[Mapping[str, Any]]) -> None:
+        """Keep scores, as `dialects.scores.neutral` gives them."""
+        with self._connection() as db, transaction(db):
+            scores.make_table(db)
+            scores.insert(db, given)
+
     def _prune(self, db: sqlite3.Connection) -> bool:
         """Forget the traces that ended longest ago. A trace that alone is too large loses its earliest spans."""
         pruned = False
@@ -64,6 +71,8 @@ class Store:
                 oldest = db.execute("SELECT trace_id FROM traces ORDER BY end_ns LIMIT ?", (excess,)).fetchall()
                 db.executemany("DELETE FROM spans WHERE trace_id = ?", oldest)
                 db.executemany("DELETE FROM traces WHERE trace_id = ?", oldest)
+                if scores.has_table(db):
+                    scores.forget(db, oldest)
             (count,) = db.execute("SELECT count(*) FROM traces").fetchone()
         return pruned
 

@@ -40,6 +40,15 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
     def raise_error(self) -> bool:  # type: ignore[override]
         return GUARD.strict
 
+    @property
+    def last_trace_id(self) -> str | None:
+        """The trace id, in hexadecimal, of the last request that ended in the caller's task or thread: what to score.
+
+        Where it ran in a task or thread of its own, the last one that ended anywhere, unless others ran meanwhile: then
+        None, rather than somebody else's.
+        """
+        return self._runs.last_trace_id()
+
     def __copy__(self) -> SpanloomCallbackHandler:
         return self
 

@@ -13,6 +13,7 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Link, SpanContext, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from spanloom.current import CurrentStep, running_task
+from spanloom.guard import guarded
 from spanloom.recorder import Recorder, note_error
 from spanloom.setup import Loom, current_loom
 from spanloom.step import Outcome, Step
@@ -56,6 +57,11 @@ class Runs:
             recorder.repeated += 1
             return False
         return True
+
+    @guarded
+    def last_trace_id(self) -> str | None:
+        recorder = self._recorder()
+        return recorder.recent.last() if recorder is not None else None
 
     def get(self, run_id: UUID | None) -> Step | None:
         """The open step of `run_id`."""

@@ -54,6 +54,11 @@ class Recording:
         loom = self.loom or current_loom()
         return loom.recorder if loom is not None else None
 
+    @guarded
+    def last_trace_id(self) -> str | None:
+        recorder = self._recorder()
+        return recorder.recent.last() if recorder is not None else None
+
     # ---------------------------------------------------------------- spans
     @guarded
     def enter(

@@ -58,6 +58,15 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
         instrument(loom)
 
+    @property
+    def last_trace_id(self) -> str | None:
+        """The trace id, in hexadecimal, of the last request that ended in the caller's task or thread: what to score.
+
+        Where it ran in a task or thread of its own, the last one that ended anywhere, unless others ran meanwhile: then
+        None, rather than somebody else's.
+        """
+        return _recording.last_trace_id() if _recording is not None else None
+
     def on_event_start(
         self,
         event_type: CBEventType,
