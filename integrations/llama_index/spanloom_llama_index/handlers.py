@@ -78,6 +78,11 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
             if isinstance(headers, dict):
                 restored.set(propagate.extract(headers, Context()))
 
+    def close(self) -> None:
+        """The dispatcher is shut down: what is open ends as `incomplete`."""
+        with GUARD.watching("spanloom_llama_index.close"):
+            self.recording.end_all()
+
     def new_span(self, *args: Any, **kwargs: Any) -> None:
         """Not used: `span_enter` is overridden."""
 

@@ -15,7 +15,6 @@ from llama_index.core.chat_engine.types import BaseChatEngine, StreamingAgentCha
 from llama_index.core.image_retriever import BaseImageRetriever
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.llms.structured_llm import StructuredLLM
-from llama_index.core.multi_modal_llms.base import MultiModalLLM
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.response_synthesizers.base import BaseSynthesizer
 from llama_index.core.tools.types import BaseTool
@@ -56,6 +55,14 @@ class Family(enum.Enum):
         return self in (Family.WORKFLOW, Family.AGENT)
 
 
+try:  # deprecated since 0.12: models take blocks of any kind
+    from llama_index.core.multi_modal_llms.base import MultiModalLLM
+
+    _MULTI_MODAL: tuple[type, ...] = (MultiModalLLM,)
+except ImportError:  # pragma: no cover - not yet removed
+    _MULTI_MODAL = ()
+
+
 def _both(*names: str) -> frozenset[str]:
     return frozenset(names) | {f"a{name}" for name in names}
 
@@ -65,7 +72,7 @@ _CHAT = _both("chat", "stream_chat")
 _TABLE: tuple[tuple[type, frozenset[str], Family], ...] = (
     (StructuredLLM, _both("chat", "stream_chat", "complete", "stream_complete"), Family.INTERNAL),  # wraps the model
     (BaseLLM, _CHAT | _both("complete", "stream_complete"), Family.LLM),
-    (MultiModalLLM, _CHAT | _both("complete", "stream_complete"), Family.LLM),
+    *((m, _CHAT | _both("complete", "stream_complete"), Family.LLM) for m in _MULTI_MODAL),
     (
         BaseEmbedding,
         _both("get_query_embedding", "get_text_embedding", "get_text_embedding_batch"),

@@ -82,6 +82,15 @@ def test_what_is_open_when_uninstrumenting_ends_as_incomplete(traced: Any) -> No
     }
 
 
+def test_a_shutdown_of_the_dispatcher_ends_what_is_open(traced: Any) -> None:
+    response = RetrieverQueryEngine.from_args(Shelf(), llm=FakeLLM(), streaming=True).query("what?")
+    get_dispatcher().shutdown()
+    assert not traced.still_open
+    list(response.response_gen)
+    ask()
+    assert traced.tree()[-4:] == ONE_QUERY
+
+
 def test_a_shutdown_abandons_the_streams_that_nobody_reads(traced: Any) -> None:
     engine = RetrieverQueryEngine.from_args(Shelf(), llm=FakeLLM(), streaming=True)
     begun, never = engine.query("what?").response_gen, engine.query("what?").response_gen

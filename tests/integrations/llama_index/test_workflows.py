@@ -437,3 +437,61 @@ def test_a_tool_that_waits_for_a_human_is_interrupted_and_then_runs_again(traced
     tools = [str(s.outcome) for s in traced.memory.steps if s.kind == "tool"]
     assert tools == ["interrupted", "ok"]
     assert all(s.outcome == "ok" for s in traced.memory.steps if s.kind != "tool")
+
+
+def test_one_failing_worker_cancels_the_others_and_fails_the_run(traced: Any) -> None:
+    class Item(Event):
+        n: int
+
+    class Many(Workflow):
+        @step
+        async def start(self, ctx: Context, ev: StartEvent) -> Item | None:
+            for n in range(3):
+                ctx.send_event(Item(n=n))
+
+        @step(num_workers=3)
+        async def work(self, ev: Item) -> StopEvent:
+            while traced.still_open.count("Many.work") < 3:
+                await asyncio.sleep(0)
+            if ev.n == 0:
+                raise ValueError("no")
+            await asyncio.Event().wait()
+            return StopEvent()
+
+    async def run() -> None:
+        with pytest.raises(ValueError, match="no"):
+            await Many().run()
+
+    asyncio.run(run())
+    traced.flush()
+    assert sorted((s.name, str(s.outcome)) for s in traced.memory.steps) == [
+        ("Many.run", "error"),
+        ("Many.start", "ok"),
+        ("Many.work", "cancelled"),
+        ("Many.work", "cancelled"),
+        ("Many.work", "error"),
+    ]
+
+
+def test_a_task_that_outlives_its_step_still_belongs_to_it(traced: Any) -> None:
+    later: list[asyncio.Task[Any]] = []
+
+    class Quick(Workflow):
+        @step
+        async def only(self, ev: StartEvent) -> StopEvent:
+            async def work() -> None:
+                while traced.still_open:
+                    await asyncio.sleep(0)
+                with probe():
+                    await FakeLLM().acomplete("later")
+
+            later.append(asyncio.create_task(work()))
+            return StopEvent()
+
+    async def run() -> None:
+        await Quick().run()
+        await later[0]
+
+    asyncio.run(run())
+    assert traced.tree() == ["workflow:Quick.run", "  chain:Quick.only", "    llm:FakeLLM.acomplete"]
+    assert traced.probes() == ["Quick.only"]
