@@ -16,7 +16,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from spanloom import ContentPolicy, Langfuse, Local, Otlp
+from spanloom import ContentPolicy, Langfuse, Local, Otlp, Phoenix
 from spanloom.step import Kind, Step
 from spanloom.store import Reading
 from spanloom.testing import Memory
@@ -314,3 +314,21 @@ def test_a_thread_that_ended_none_is_told_the_last_one_unless_others_ran_meanwhi
     in_a_thread_of_its_own(two_at_once)
     in_a_thread_of_its_own(lambda: told.append(recent.last()))
     assert told[1] is None
+
+
+def test_phoenix_takes_scores_as_annotations_of_spans_and_of_traces(configured, http_sink):
+    loom = configured(Phoenix(http_sink.url, api_key="k"))
+    step = finished(loom)
+    first = loom.score("tone", "warm", step=step, comment="kind")
+    second = loom.score("helpful", True, trace_id=ids(step)[0])
+    assert loom.flush()
+    assert http_sink.posted("/v1/span_annotations") == [{"data": [{
+        "span_id": ids(step)[1], "name": "tone", "annotator_kind": "CODE", "identifier": first,
+        "result": {"label": "warm", "explanation": "kind"},
+    }]}]  # fmt: skip
+    assert http_sink.posted("/v1/trace_annotations") == [{"data": [{
+        "trace_id": ids(step)[0], "name": "helpful", "annotator_kind": "CODE", "identifier": second,
+        "result": {"score": 1.0, "label": "true"},
+    }]}]  # fmt: skip
+    request = next(r for r in http_sink.requests if r.path == "/v1/span_annotations")
+    assert request.headers["authorization"] == "Bearer k"

@@ -21,7 +21,7 @@ from .endpoint import check_headers, check_url, traces_url
 from .limits import Limits
 from .otlp import Otlp, Render
 
-_TIMEOUT = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 
 
 class Options(TypedDict, total=False):
@@ -120,7 +120,7 @@ class Backend(Otlp):
         return OTLPSpanExporter(
             endpoint=traces_url(str(self.endpoint)),
             headers=headers,
-            timeout=self.timeout or _TIMEOUT,
+            timeout=self.timeout or TIMEOUT,
             compression=Compression.Gzip,
             session=own_session(headers),
         )

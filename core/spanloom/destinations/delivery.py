@@ -59,7 +59,7 @@ class Delivery:
         export_scores: Callable[[list[Score]], int] | None = None,
     ) -> None:
         self.name = name
-        self._export, self._export_scores, self._tick, self._accepts = export, export_scores, tick, accepts
+        self._export, self.export_scores, self._tick, self._accepts = export, export_scores, tick, accepts
         self._most, self._batch, self._delay = queue_spans, batch_spans, delay_seconds
         self._begin()
         if hasattr(os, "register_at_fork"):
@@ -96,7 +96,7 @@ class Delivery:
 
     def put_score(self, score: Score) -> None:
         """Queue a score; nothing where the receiver takes none."""
-        if self._export_scores is not None:
+        if self.export_scores is not None:
             self._put(score)
 
     def _put(self, item: Ended | Score) -> None:
@@ -166,13 +166,15 @@ class Delivery:
             spans = [item for item in batch if not isinstance(item, Score)]
             scores = [item for item in batch if isinstance(item, Score)]
             sent = 0
+            for ended in spans:
+                ended.settle()
             try:
                 if spans:
                     with suppress(Exception), GUARD.watching(f"spanloom.destinations.{self.name}"):
                         sent += self._export(spans)
-                if scores and self._export_scores is not None:
+                if scores and self.export_scores is not None:
                     with suppress(Exception), GUARD.watching(f"spanloom.destinations.{self.name}.scores"):
-                        sent += self._export_scores(scores)
+                        sent += self.export_scores(scores)
             finally:
                 with self._condition:
                     self._busy = 0

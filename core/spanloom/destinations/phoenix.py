@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Unpack
+
+from opentelemetry.sdk.resources import Resource
 
 from ..content import ContentPolicy
 from ..dialects import openinference
-from .backend import Backend, Options, filled, setting
+from ..dialects import scores as score_dialect
+from ..scores import Score
+from .backend import TIMEOUT, Backend, Options, filled, setting
+from .delivery import Delivery
+from .posting import Posting
 
 _LOCAL = "http://localhost:6006"
 
@@ -42,3 +49,39 @@ class Phoenix(Backend):
             resource={openinference.PROJECT: self.project_name} if self.project_name else None,
             **filled("phoenix", options, ContentPolicy.full()),
         )
+        self._postings: dict[str, Posting] = {}
+
+    @property
+    def address(self) -> str:
+        """The base address, without what belongs to OTLP."""
+        return str(self.endpoint).rstrip("/").removesuffix("/v1/traces")
+
+    def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
+        delivery = super().open(resource, tick)
+        delivery.export_scores = self._export_scores
+        self._postings = {
+            kind: Posting(
+                self.name,
+                f"{self.address}/v1/{kind}_annotations",
+                dict(self.headers or {}),
+                timeout=self.timeout or TIMEOUT,
+            )
+            for kind in ("span", "trace")
+        }
+        return delivery
+
+    def close(self) -> None:
+        for posting in self._postings.values():
+            posting.close()
+        super().close()
+
+    # ---------------------------------------------------------------- the worker's side
+    def _export_scores(self, scores: list[Score]) -> int:
+        """As annotations of spans and of traces. Phoenix keeps one until its span has arrived."""
+        sent = 0
+        for kind, posting in self._postings.items():
+            mine = [s for s in scores if (s.span_id is None) == (kind == "trace")]
+            if mine:
+                bodies = [score_dialect.openinference(s, self.content.comment(s.comment)) for s in mine]
+                sent += len(mine) * posting.send([{"data": bodies}])
+        return sent
