@@ -87,7 +87,8 @@ def traced() -> Iterator[Traced]:
         before = trace.get_current_span()
         try:
             yield traced
-            gc.collect()
+            if traced.still_open:
+                gc.collect()  # a stream in a cycle
             assert trace.get_current_span() is before, "the caller's current span changed"
             assert not traced.still_open
             recording = registration._recording
