@@ -16,6 +16,7 @@ from .destinations import (
 )
 from .errors import ConfigurationError
 from .identity import Prompt, using
+from .prices import Prices
 from .scores import StepHandle
 from .setup import Loom, configure, current_step
 
@@ -36,6 +37,7 @@ __all__ = [
     "NewRelic",
     "Otlp",
     "Phoenix",
+    "Prices",
     "Prompt",
     "StepHandle",
     "configure",

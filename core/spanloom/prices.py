@@ -132,6 +132,10 @@ class PriceList:
         self._told: set[tuple[str | None, str]] = set()
         self.priced = self.unknown = self.without_usage = 0
 
+    def counts(self) -> dict[str, int]:
+        """`{priced, unknown, without_usage}`."""
+        return {"priced": self.priced, "unknown": self.unknown, "without_usage": self.without_usage}
+
     def settle(self, step: Step) -> None:
         """Write onto an ended `step` what it cost, once, whoever asks first. Only calls of models cost anything."""
         if step.priced or step.kind not in _KINDS:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from opentelemetry import trace
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -24,6 +25,8 @@ from .destinations.local import Local
 from .destinations.otlp import Otlp, endpoint_in_environment
 from .errors import ConfigurationError
 from .guard import GUARD, log, warn_once
+from .metrics import Metrics
+from .prices import PriceList, Prices
 from .recorder import MAX_OPEN_STEPS, MAX_STEP_SECONDS, Recorder
 from .weave import SCOPE, Weave, weave_of
 
@@ -40,9 +43,12 @@ class Loom:
         weave: Weave,
         recorder: Recorder,
         destinations: Sequence[tuple[Destination, Delivery]],
+        prices: PriceList,
+        meter_provider: MeterProvider | None = None,
     ) -> None:
         self._provider, self._weave, self._destinations = provider, weave, tuple(destinations)
-        self.recorder = recorder
+        self.recorder, self.prices = recorder, prices
+        self.metrics = Metrics(meter_provider, _version(), prices, self.stats)
         self._down = False
 
     @property
@@ -56,6 +62,7 @@ class Loom:
         self.recorder.evict()
         self._wake()
         done = [delivery.flush(max(0.0, deadline - time.monotonic())) for _, delivery in self._destinations]
+        self.metrics.delivery.flush(max(0.0, deadline - time.monotonic()))
         return all(done)
 
     def shutdown(self, timeout: float = 5.0) -> bool:
@@ -78,6 +85,7 @@ class Loom:
             done.append(delivery.stop(max(0.0, deadline - time.monotonic())))
             with GUARD.watching(f"spanloom.destinations.{destination.name}.close"):
                 destination.close()
+        self.metrics.delivery.stop(max(0.0, deadline - time.monotonic()))
         return all(done)
 
     def _replaced(self) -> None:
@@ -92,12 +100,15 @@ class Loom:
         """All destinations at once: one that hangs must not use up the time of the next."""
         for _, delivery in self._destinations:
             delivery.wake()
+        self.metrics.delivery.wake()
 
     def stats(self) -> dict[str, Any]:
         """Counts since the start.
 
         `{"steps": {opened, open, evicted, repeated}, "destinations": {name: {offered, queued, exported, dropped,
-        failed}}, "swallowed": {where: times}}`. For each destination, offered = exported + dropped + failed + queued.
+        failed}}, "cost": {priced, unknown, without_usage}, "swallowed": {where: times}}`. `cost` counts the calls of
+        models whose cost is known (an answer from a cache costs nothing), whose model has no price, and whose provider
+        told no tokens. For each destination, offered = exported + dropped + failed + queued.
         """
         return {
             "steps": {
@@ -107,6 +118,7 @@ class Loom:
                 "repeated": self.recorder.repeated,
             },
             "destinations": {delivery.name: delivery.counts() for _, delivery in self._destinations},
+            "cost": self.prices.counts(),
             "swallowed": dict(GUARD.swallowed),
         }
 
@@ -196,8 +208,12 @@ def configure(
     where its keys are, both where both are, and else the file `spanloom.db` (`Local()`).
 
     It joins the SDK `TracerProvider` that the application has set (or that `tracer_provider` names); where there is
+    prices: Prices | Sequence[Prices] = (),
+    meter_provider: MeterProvider | None = None,
     none it makes one and sets it. `service_name` becomes the resource's `service.name`. A step that stays open for
-    more than `max_step_seconds`, or beyond `max_open_steps`, is ended as `incomplete`. A second call warns, shuts the
+    more than `max_step_seconds`, or beyond `max_open_steps`, is ended as `incomplete`. `prices` are your own, which
+    go before the published ones; the first that match a call hold for it. Metrics go to `meter_provider`, or to the one
+    that the application has set or sets later. A second call warns, shuts the
     first configuration down and takes its place. Raises `ConfigurationError` for settings that cannot work.
     """
     global _current
@@ -216,6 +232,11 @@ def configure(
         provider = _provider(tracer_provider, service_name)
         weave = weave_of(provider)
         recorder = Recorder(
+    price_list = PriceList(prices)
+    if not (meter_provider is None or isinstance(meter_provider, MeterProvider)):
+        raise ConfigurationError(
+            f"configure(meter_provider=…) got {meter_provider!r}: pass an opentelemetry.sdk.metrics.MeterProvider."
+        )
             provider.get_tracer(SCOPE, _version()),
             weave,
             max_open_steps=max_open_steps,
@@ -238,8 +259,10 @@ def configure(
                 delivery.stop(0.0)
                 destination.close()
             raise
-        loom = _current = Loom(provider, weave, recorder, opened)
-        weave.sinks, weave.flush, weave.stop = loom._sinks(), loom.flush, loom.shutdown
+        loom = _current = Loom(provider, weave, recorder, opened, price_list, meter_provider)
+        recorder.on_ended, weave.prices = loom.metrics.put, price_list
+        weave.sinks, weave.flush, weave.stop, weave.beside = loom._sinks(), loom.flush, loom.shutdown, loom._beside
+        weave.look_again()
         return loom
 
 
@@ -322,3 +345,4 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
 
 __all__ = ["Loom", "configure", "current_loom", "log"]
+            _current.prices.after_fork()

@@ -28,6 +28,7 @@ def test_the_public_names_of_spanloom():
         "NewRelic",
         "Otlp",
         "Phoenix",
+        "Prices",
         "Prompt",
         "StepHandle",
         "configure",
@@ -43,6 +44,7 @@ def test_the_public_arguments():
 
     assert arguments(spanloom.configure) == [
         "destinations", "service_name", "tracer_provider", "max_open_steps", "max_step_seconds",
+        "prices", "meter_provider",
     ]  # fmt: skip
     assert arguments(spanloom.using) == ["user_id", "session_id", "tags", "metadata", "tenant", "prompt"]
     assert arguments(spanloom.Otlp)[:4] == ["endpoint", "headers", "protocol", "content"]

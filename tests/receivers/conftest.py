@@ -1,4 +1,4 @@
-"""Third parties' receivers, each installed once into an environment of its own under `.venvs/`, ended by its pid."""
+"""Datadog's test agent, for all tests; the larger receivers are started by the tests that need them."""
 
 from __future__ import annotations
 
@@ -6,37 +6,14 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 
-VENVS = Path(__file__).parents[2] / ".venvs"
+from tests.receivers.servers import environment, free_ports
+
 START_DEADLINE = 60.0
-
-
-def environment(name, package):
-    """The `bin` folder of a virtual environment that holds `package`."""
-    venv = VENVS / name
-    ready = venv / ".ready"
-    if not ready.exists() or ready.read_text() != package:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, timeout=120)
-        subprocess.run([venv / "bin" / "pip", "install", "--quiet", package], check=True, timeout=600)
-        ready.write_text(package)
-    return venv / "bin"
-
-
-def free_ports(count):
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
 
 
 class TestAgent:

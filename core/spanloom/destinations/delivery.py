@@ -166,8 +166,10 @@ class Delivery:
             spans = [item for item in batch if not isinstance(item, Score)]
             scores = [item for item in batch if isinstance(item, Score)]
             sent = 0
-            for ended in spans:
-                ended.settle()
+            with suppress(Exception), GUARD.watching("spanloom.destinations.settle"):
+                for item in spans:
+                    if isinstance(item, Ended):
+                        item.settle()
             try:
                 if spans:
                     with suppress(Exception), GUARD.watching(f"spanloom.destinations.{self.name}"):

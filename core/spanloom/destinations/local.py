@@ -107,6 +107,7 @@ class Local:
         assert span.context is not None
         record = self._record(ended)
         usage, error, who = record.get("usage", {}), record.get("error", {}), record.get("identity", {})
+        counted = ended.step is not None and ended.step.kind in (Kind.LLM, Kind.EMBEDDING)
         start = span.start_time or 0
         return Row(
             trace_id=format_trace_id(span.context.trace_id),
@@ -124,6 +125,8 @@ class Local:
             service=self._service,
             user_id=_text(who.get("user")),
             session_id=_text(who.get("session")),
+            model=_text(record.get("response_model") or record.get("request_model")) if counted else None,
+            cost=record.get("cost", {}).get("total"),
             record=record,
         )
 

@@ -42,6 +42,7 @@ _PARAMETERS = {
 _NO_PROVIDER = {Kind.AGENT, Kind.WORKFLOW}  # they run in this process
 _BROKEN = {Outcome.ERROR, Outcome.CANCELLED, Outcome.ABANDONED, Outcome.INCOMPLETE}
 
+_OPENAI = {"openai", "azure.ai.openai"}
 _CLIENT = {Kind.LLM, Kind.EMBEDDING, Kind.RETRIEVER}
 
 _USAGE = {
@@ -135,6 +136,7 @@ def structure(step: Step) -> Attributes:
             "gen_ai.response.model": step.response_model,
             "gen_ai.response.id": step.response_id,
             "gen_ai.response.finish_reasons": list(step.finish_reasons),
+            "openai.response.service_tier": step.service_tier if step.provider in _OPENAI else None,
             "gen_ai.request.stream": step.streaming or None,
             "gen_ai.response.time_to_first_chunk": seconds_to_first_token(step),
             "spanloom.cache.hit": step.cache_hit or None,
@@ -154,6 +156,21 @@ def _usage(step: Step) -> Attributes:
     if step.kind is Kind.EMBEDDING:
         counts.pop("output_tokens", None)
     return {_USAGE[name]: count for name, count in counts.items()}
+
+
+def cost(step: Step) -> Attributes:
+    """What the call cost, in US dollars. The conventions have no name for it; this is the one that receivers read.
+
+    Worked out on the worker, so that it is on the copies, not on the live span.
+    """
+    if step.cost is None or step.kind not in (Kind.LLM, Kind.EMBEDDING):
+        return {}
+    return {
+        "gen_ai.usage.cost": float(step.cost.total),
+        "spanloom.cost.input": float(step.cost.input),
+        "spanloom.cost.output": float(step.cost.output),
+        "spanloom.cost.currency": step.cost.currency,
+    }
 
 
 def identity(visible: Visible) -> Attributes:
@@ -237,7 +254,7 @@ def render(step: Step, visible: Visible) -> Rendered:
     return Rendered(
         name=span_name(step),
         kind=span_kind(step),
-        attributes={**structure(step), **identity(visible), **content(step, visible)},
+        attributes={**structure(step), **cost(step), **identity(visible), **content(step, visible)},
         events=events(step, visible),
         error=error,
         status_description=(visible.error_message or step.error_type) if error else None,

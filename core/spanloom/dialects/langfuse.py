@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind
 from ..content.plain import label, plain
 from ..content.visible import Visible
 from ..step import Kind, Outcome, Step
+from ..usage import Cost
 from . import genai
 from . import messages as shape
 from .rendered import STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known, step_name
@@ -43,6 +44,7 @@ _BUCKETS = {
     "output": "output",
     "cache_read": "input_cached_tokens",
     "cache_write": "input_cache_creation",
+    "reasoning": "output_reasoning_tokens",
 }
 
 
@@ -130,6 +132,8 @@ def _generation(step: Step, visible: Visible) -> Attributes:
         out["langfuse.observation.usage_details"] = shape.as_json({"input": 0, "output": 0})
     elif step.usage:
         out["langfuse.observation.usage_details"] = shape.as_json(usage_details(step))
+    if step.cost is not None:
+        out["langfuse.observation.cost_details"] = shape.as_json(cost_details(step.cost))
     if step.first_token_ns is not None:
         out["langfuse.observation.completion_start_time"] = iso(step.first_token_ns)
     prompt = visible.identity.prompt
@@ -140,14 +144,19 @@ def _generation(step: Step, visible: Visible) -> Attributes:
 
 
 def usage_details(step: Step) -> dict[str, int]:
-    """Disjoint buckets under Langfuse's names. Reasoning stays in `output`, whose price it has: split out, it costs
-    nothing unless the model's price list names it."""
+    """Disjoint buckets under Langfuse's names. Reasoning stays in `output`, whose price it has, unless we tell the cost
+    ourselves: split out, the server's own computation charges nothing for it."""
     if step.usage is None:
         return {}
     buckets = step.usage.disjoint()
-    if "reasoning" in buckets:
+    if "reasoning" in buckets and step.cost is None:
         buckets["output"] = buckets.get("output", 0) + buckets.pop("reasoning")
     return {_BUCKETS[name]: count for name, count in buckets.items()}
+
+
+def cost_details(cost: Cost) -> dict[str, float]:
+    """US dollars. Always with `total`: the server adds up `input` and `output` alone, and a trace sums the totals."""
+    return {"input": float(cost.input), "output": float(cost.output), "total": float(cost.total)}
 
 
 def iso(time_ns: int) -> str:

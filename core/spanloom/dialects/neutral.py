@@ -33,6 +33,7 @@ def render(step: Step, visible: Visible, attributes: Mapping[str, Any] | None = 
         "parameters": step.parameters,
         "finish_reasons": list(step.finish_reasons),
         "usage": step.usage.inclusive() if counted and step.usage else None,
+        "service_tier": step.service_tier,
         "streaming": step.streaming or None,
         "cache_hit": step.cache_hit or None,
         "first_token_ns": step.first_token_ns,
@@ -50,6 +51,7 @@ def render(step: Step, visible: Visible, attributes: Mapping[str, Any] | None = 
         "events": [{"name": e.name, "time_ns": e.time_ns, **_some({"data": e.data})} for e in step.events],
         "attributes": _own(step, attributes or {}),
     })  # fmt: skip
+    record["cost"] = _cost(step)
     record["error"] = _error(step, visible)
     record["identity"] = identity(visible)
     record["content"] = content(visible)
@@ -117,6 +119,14 @@ def content(visible: Visible) -> Record:
         "completion_hash": visible.completion_hash,
         "truncated": visible.truncated or None,
     })  # fmt: skip
+
+
+def _cost(step: Step) -> Record | None:
+    """The amounts as decimal texts: as numbers they would lose digits."""
+    if step.cost is None:
+        return None
+    amounts = {"input": step.cost.input, "output": step.cost.output, "total": step.cost.total}
+    return {**{name: format(amount, "f") for name, amount in amounts.items()}, "currency": step.cost.currency}
 
 
 def _error(step: Step, visible: Visible) -> Record | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SCHEMA_VERSION = 1  # PRAGMA user_version
+SCHEMA_VERSION = 2  # PRAGMA user_version
 _APPLICATION_ID = 0x53504C4D  # "SPLM", PRAGMA application_id: says whose file it is
 _BUSY_SECONDS = 5.0  # how long to wait for another process that writes
 
@@ -30,6 +30,8 @@ CREATE TABLE spans (
     service TEXT,
     user_id TEXT,
     session_id TEXT,
+    model TEXT,
+    cost TEXT,
     record TEXT NOT NULL,
     PRIMARY KEY (trace_id, span_id)
 );
@@ -41,6 +43,15 @@ CREATE TABLE traces (
 CREATE INDEX traces_by_start ON traces (start_ns);
 CREATE INDEX traces_by_end ON traces (end_ns);
 """
+
+_MIGRATIONS = {  # from the version before it
+    2: """
+ALTER TABLE spans ADD COLUMN model TEXT;
+ALTER TABLE spans ADD COLUMN cost TEXT;
+UPDATE spans SET model = coalesce(json_extract(record, '$.response_model'), json_extract(record, '$.request_model'))
+    WHERE kind IN ('llm', 'embedding') AND json_valid(record);
+""",
+}
 
 
 class StoreError(Exception):
@@ -92,14 +103,17 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def is_ours(db: sqlite3.Connection, path: Path) -> bool:
-    """Whether the schema is there; False for a file that is still empty. `StoreError` for anybody else's file."""
+    """Whether the schema is there, be it an older one; False for a file that is still empty.
+
+    `StoreError` for anybody else's file, and for one that a newer version of Spanloom wrote.
+    """
     if db.in_transaction:
         application, version, empty = _marks(db)
     else:
         db.execute("BEGIN")  # one view of the file, which another process may be laying out
         application, version, empty = _marks(db)
         db.commit()
-    if application == _APPLICATION_ID and version == SCHEMA_VERSION:
+    if application == _APPLICATION_ID and 1 <= version <= SCHEMA_VERSION:
         return True
     if application == _APPLICATION_ID:
         raise StoreError(
@@ -129,6 +143,17 @@ def lay_out(db: sqlite3.Connection, path: Path) -> None:
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring an older file of ours to this version's schema, keeping what is in it."""
+    if _marks(db)[1] == SCHEMA_VERSION:
+        return
+    with transaction(db):
+        for version in range(_marks(db)[1] + 1, SCHEMA_VERSION + 1):  # read again: another process may be faster
+            for statement in _MIGRATIONS[version].split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {version}")
 
 
 def foreign(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import scores
 from .file import StoreError, connect, foreign, is_ours
-from .row import COLUMNS, LIGHT, Row
+from .row import COLUMNS, LIGHT, Call, Row
 
 
 class Reading:
@@ -31,6 +31,7 @@ class Reading:
             with self._readable():
                 if not is_ours(self._db, path):
                     raise StoreError(f"{path} is empty: nothing has been traced into it.")
+                self._columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(spans)")}
         except StoreError:
             self._db.close()
             raise
@@ -96,8 +97,8 @@ class Reading:
             "FROM spans WHERE kind IN ('llm', 'embedding') AND start_ns >= ?",
             (since_ns,),
         )
-        for *columns, identity in cursor:
-            yield Call(*columns, identity=json.loads(identity) if identity else {})
+        for start_ns, model, cost, read, written, user, identity in cursor:
+            yield Call(start_ns, model, cost, read, written, user, json.loads(identity) if identity else {})
 
     def _column(self, name: str) -> str:
         """`name` as it is selected: nothing, from a file that was written before there was such a column."""
@@ -108,7 +109,7 @@ class Reading:
 
     def _spans(self, trace_id: str, columns: Sequence[str]) -> list[Row]:
         found = self._all(
-            f"SELECT {', '.join(columns)} FROM spans WHERE trace_id = ? ORDER BY start_ns, rowid",  # noqa: S608
+            f"SELECT {', '.join(map(self._column, columns))} FROM spans WHERE trace_id = ? ORDER BY start_ns, rowid",  # noqa: S608
             (trace_id,),
         )
         out = []

@@ -11,7 +11,8 @@ class Row:
     """A span as it is stored: the columns that are listed and filtered by, and the whole record as JSON values.
 
     Ids are lower-case hexadecimal, times nanoseconds since the epoch. `kind` is a step's, or `"span"` for a span of
-    another library. The token counts are inclusive.
+    another library. The token counts are inclusive. `model` (the one that answered, else the one requested) and `cost`
+    (US dollars, a decimal text) are those of a call; a call whose price is unknown has no cost.
     """
 
     trace_id: str
@@ -29,11 +30,29 @@ class Row:
     service: str | None = None
     user_id: str | None = None
     session_id: str | None = None
+    model: str | None = None
+    cost: str | None = None
     record: dict[str, Any] | None = None
 
     @property
     def duration_ns(self) -> int:
         return max(0, self.end_ns - self.start_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A model call as far as its cost is concerned.
+
+    `identity` is as in the record: user, tenant, tags, prompt, metadata.
+    """
+
+    start_ns: int
+    model: str | None
+    cost: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    user_id: str | None
+    identity: dict[str, Any]
 
 
 COLUMNS = Row.__slots__

@@ -83,6 +83,7 @@ class Store:
             with closing(connect(str(self.path))) as db:
                 if not is_ours(db, self.path):
                     lay_out(db, self.path)
+                migrate(db)
                 db.execute("PRAGMA synchronous = NORMAL")  # with WAL a crash of the machine costs the last batches only
                 yield db
         except sqlite3.OperationalError as error:
