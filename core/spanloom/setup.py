@@ -201,6 +201,8 @@ def configure(
     tracer_provider: TracerProvider | None = None,
     max_open_steps: int = MAX_OPEN_STEPS,
     max_step_seconds: float = MAX_STEP_SECONDS,
+    prices: Prices | Sequence[Prices] = (),
+    meter_provider: MeterProvider | None = None,
 ) -> Loom:
     """Send the traces of this process to `destinations`.
 
@@ -208,8 +210,6 @@ def configure(
     where its keys are, both where both are, and else the file `spanloom.db` (`Local()`).
 
     It joins the SDK `TracerProvider` that the application has set (or that `tracer_provider` names); where there is
-    prices: Prices | Sequence[Prices] = (),
-    meter_provider: MeterProvider | None = None,
     none it makes one and sets it. `service_name` becomes the resource's `service.name`. A step that stays open for
     more than `max_step_seconds`, or beyond `max_open_steps`, is ended as `incomplete`. `prices` are your own, which
     go before the published ones; the first that match a call hold for it. Metrics go to `meter_provider`, or to the one
@@ -225,6 +225,11 @@ def configure(
             )
     if max_open_steps < 1 or max_step_seconds <= 0:
         raise ConfigurationError("configure() needs max_open_steps and max_step_seconds above 0.")
+    price_list = PriceList(prices)
+    if not (meter_provider is None or isinstance(meter_provider, MeterProvider)):
+        raise ConfigurationError(
+            f"configure(meter_provider=…) got {meter_provider!r}: pass an opentelemetry.sdk.metrics.MeterProvider."
+        )
     chosen = list(destinations) or _from_environment()
     _check_names(chosen)
     with _lock:
@@ -232,11 +237,6 @@ def configure(
         provider = _provider(tracer_provider, service_name)
         weave = weave_of(provider)
         recorder = Recorder(
-    price_list = PriceList(prices)
-    if not (meter_provider is None or isinstance(meter_provider, MeterProvider)):
-        raise ConfigurationError(
-            f"configure(meter_provider=…) got {meter_provider!r}: pass an opentelemetry.sdk.metrics.MeterProvider."
-        )
             provider.get_tracer(SCOPE, _version()),
             weave,
             max_open_steps=max_open_steps,
@@ -341,8 +341,8 @@ if hasattr(os, "register_at_fork"):
         GUARD.after_fork()
         if _current is not None:
             _current.recorder.after_fork()
+            _current.prices.after_fork()
 
     os.register_at_fork(after_in_child=_in_child)
 
 __all__ = ["Loom", "configure", "current_loom", "log"]
-            _current.prices.after_fork()

@@ -82,7 +82,6 @@ class Reading:
         """The spans of one trace by start, with their records."""
         return self._spans(trace_id, COLUMNS)
 
-    def _all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     def scores(self, trace_id: str) -> list[dict[str, Any]]:
         """The scores of one trace, in the order they were given: `{id, trace_id, name, value, data_type, time_ns}`, and
         `span_id` and `comment` where there are any."""
@@ -104,6 +103,7 @@ class Reading:
         """`name` as it is selected: nothing, from a file that was written before there was such a column."""
         return name if name in self._columns else f"NULL AS {name}"
 
+    def _all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._readable():
             return self._db.execute(query, values).fetchall()
 
