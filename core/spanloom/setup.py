@@ -77,7 +77,7 @@ class Loom:
             self._down = True
         self.recorder.end_all()
         if self._weave.sinks == self._sinks():
-            self._weave.sinks, self._weave.flush, self._weave.stop = (), None, None
+            self._weave.sinks, self._weave.flush, self._weave.stop, self._weave.beside = (), None, None, None
         deadline = time.monotonic() + timeout
         self._wake()
         done = []
@@ -190,6 +190,13 @@ class Loom:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.shutdown()
+
+    def _beside(self, processors: Sequence[Any]) -> None:
+        """Tell the destinations that ask which other processors see the same spans."""
+        for destination, _ in self._destinations:
+            if (told := getattr(destination, "beside", None)) is not None:
+                with GUARD.watching(f"spanloom.destinations.{destination.name}.beside"):
+                    told(processors)
 
     def _sinks(self) -> tuple[Delivery, ...]:
         return tuple(delivery for _, delivery in self._destinations)

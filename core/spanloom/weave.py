@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
@@ -70,16 +70,31 @@ class Weave(SpanProcessor):
     """Stays on its provider for good (the SDK cannot remove a processor); without sinks it does nothing.
 
     `sinks` take what ends; `flush(seconds)` and `stop()` are what the provider's own `force_flush` and `shutdown` call.
+    `beside(processors)` is told which other processors the provider has, at once and whenever one comes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, provider: TracerProvider | None = None) -> None:
         self.sinks: Sequence[Sink] = ()
+        self.beside: Callable[[Sequence[Any]], object] | None = None
+        self._all = getattr(provider, "_active_span_processor", None)  # the SDK has no public way to see them
+        self._seen: object = None
         self.flush: Callable[[float], bool] | None = None
         self.stop: Callable[[], object] | None = None
         self.prices: PriceList | None = None
         self._steps: dict[int, Step] = {}
         self._others: OrderedDict[int, _Other] = OrderedDict()
         self._gone: OrderedDict[int, Lineage] = OrderedDict()  # spans that ended lately: a late child still finds them
+
+    def _look(self) -> None:
+        processors = getattr(self._all, "_span_processors", None)
+        if processors is not self._seen and self.beside is not None:
+            self._seen = processors
+            self.beside(processors or ())
+
+    def look_again(self) -> None:
+        """Tell `beside` of the processors that are there."""
+        self._seen = None
+        self._look()
 
     def step_started(self, step: Step) -> None:
         if step.span.is_recording():
@@ -106,6 +121,7 @@ class Weave(SpanProcessor):
     @guarded
     def on_start(self, span: Span, parent_context: otel_context.Context | None = None) -> None:  # noqa: ARG002
         scope = span.instrumentation_scope
+        self._look()
         if not self.sinks or (scope is not None and scope.name == SCOPE) or span.context is None:
             return
         step: Step | None = None
@@ -126,6 +142,7 @@ class Weave(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         if not self.sinks or span.context is None:
             return
+        self._look()
         step = self._steps.pop(span.context.span_id, None)
         other = self._others.pop(span.context.span_id, None)
         if step is not None:
@@ -173,6 +190,6 @@ def weave_of(provider: TracerProvider) -> Weave:
     """The `Weave` on `provider`: one for good, since the SDK cannot remove a processor."""
     weave = _weaves.get(provider)
     if weave is None:
-        weave = _weaves[provider] = Weave()
+        weave = _weaves[provider] = Weave(provider)
         provider.add_span_processor(weave)
     return weave

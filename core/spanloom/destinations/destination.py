@@ -16,6 +16,7 @@ from ..content import ContentPolicy
 from ..content.plain import clean
 from ..content.read import metadata, read
 from ..content.visible import Visible
+from ..dialects.langfuse import SDKS_OWN
 from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known
 from ..errors import ConfigurationError
 from ..guard import GUARD, log
@@ -81,7 +82,8 @@ def rendered(ended: Ended, step: Step, policy: ContentPolicy, render: Callable[[
 def copy_of(
     span: ReadableSpan, rendered: Rendered, resource: Resource, parent: SpanContext | None, own: dict[str, Any]
 ) -> ReadableSpan:
-    """The span as it goes to one destination. `own` are attributes that the application set on the live span.
+    """The span as it goes to one destination. `own` are attributes that the application set on the live span; what
+    Langfuse's SDK notes there for itself stays out.
 
     Names and descriptions are made clean text: one that is not would cost the whole batch.
     """
@@ -93,7 +95,7 @@ def copy_of(
         context=span.context,
         parent=parent,
         resource=resource,
-        attributes={**own, **rendered.attributes},
+        attributes={**{k: v for k, v in own.items() if not k.startswith(SDKS_OWN)}, **rendered.attributes},
         events=[
             *(Event(clean(e.name), e.attributes, e.timestamp) for e in span.events),
             *(Event(clean(name), attributes, time_ns) for name, time_ns, attributes in rendered.events),

@@ -23,11 +23,13 @@ from ..weave import Ended
 from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
 from .destination import Exporter, check_settings, copies, copy_of, rendered, visible
 from .endpoint import check_headers, check_url, traces_url
+from .langfuse_sdk import SDK_SCOPE, Leave, left_to_us
+from .posting import Posting
 
 _CLOUD = "https://cloud.langfuse.com"
 _PATH = "/api/public/otel/v1/traces"
-_TIMEOUT = 10.0  # seconds
 _SCORES = "/api/public/scores"
+_TIMEOUT = 10.0  # seconds
 _INGESTION_VERSION = "4"  # 5 is refused; without it the server takes a slower path
 
 
@@ -42,6 +44,9 @@ class Langfuse:
     `include` names the instrumentation scopes to let in, with `*` as a wildcard:
     `include=["opentelemetry.instrumentation.redis"]`. A parent in another process counts as absent, unless
     `remote_parents=True` says that it reports to the same project.
+
+    Beside Langfuse's own SDK (`@observe`, `get_client()`) on the same tracer provider and with the same public key, the
+    SDK sends its observations and Spanloom its steps, in one tree.
 
     `content` decides what of prompts and answers goes out: by default everything. `environment`, `release` and
     `version` stand on every observation. `timeout` is seconds for one batch, its retries included (10 by default).
@@ -77,8 +82,9 @@ class Langfuse:
         self.include, self.remote_parents = tuple([include] if isinstance(include, str) else include), remote_parents
         self.timeout, self.queue_spans, self.batch_spans = timeout, queue_spans, batch_spans
         self._exporter = Exporter(self._make_exporter)
-        self._resource = Resource.get_empty()
         self._scores: Posting | None = None
+        self._sdk: tuple[Leave, ...] = ()  # of the SDK's processors for this project, on this provider
+        self._resource = Resource.get_empty()
 
     def __repr__(self) -> str:  # without the secret key
         return f"Langfuse({self.public_key!r}, base_url={self.base_url!r})"
@@ -87,27 +93,34 @@ class Langfuse:
         self._check()
         self._resource = resource
         self._exporter = Exporter(self._make_exporter)
-        return Delivery(
         self._scores = Posting(self.name, self.address + _SCORES, self._keys(), timeout=self.timeout or _TIMEOUT)
+        return Delivery(
             self.name,
             self._export,
             queue_spans=self.queue_spans,
             batch_spans=self.batch_spans,
             tick=tick,
             accepts=self._includes,
-        )
             export_scores=self._export_scores,
+        )
 
     def close(self) -> None:
         self._exporter.close()
-
         if self._scores is not None:
             self._scores.close()
+        for leave in self._sdk:
+            leave.on = False
+        self._sdk = ()
+
+    def beside(self, processors: Sequence[Any]) -> None:
+        """Told which other processors the provider has: Langfuse's SDK must not send our steps too."""
+        self._sdk = tuple(leave for one in processors if (leave := left_to_us(one, self.public_key)) is not None)
 
     @property
     def address(self) -> str:
         """The base address, without what belongs to OTLP."""
         return self.base_url.rstrip("/").removesuffix(_PATH).removesuffix(_PATH.removesuffix("/v1/traces"))
+
     def _check(self) -> None:
         check_settings(
             "Langfuse",
@@ -141,7 +154,10 @@ class Langfuse:
 
     # ---------------------------------------------------------------- the worker's side
     def _includes(self, ended: Ended) -> bool:
-        return ended.step is not None or self._scope_included(_scope_of(ended.span))
+        if ended.step is not None:
+            return True
+        scope = _scope_of(ended.span)
+        return not (self._sdk and scope == SDK_SCOPE) and self._scope_included(scope)
 
     def _make_exporter(self) -> SpanExporter:
         from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  costs 30 ms: only where used
@@ -158,14 +174,13 @@ class Langfuse:
             session=own_session(headers),
         )
 
-    def _export(self, batch: list[Ended]) -> int:
     def _keys(self) -> dict[str, str]:
         pair = base64.b64encode(f"{self.public_key}:{self.secret_key}".encode()).decode()
         return {"Authorization": f"Basic {pair}"}
 
+    def _export(self, batch: list[Ended]) -> int:
         return self._exporter.export(copies(batch, self._copy))
 
-    def _copy(self, ended: Ended) -> ReadableSpan:
     def _export_scores(self, scores: list[Score]) -> int:
         assert self._scores is not None
         environment = self._environment()
@@ -173,10 +188,11 @@ class Langfuse:
             score_dialect.langfuse(score, self.content.comment(score.comment), environment) for score in scores
         )
 
+    def _copy(self, ended: Ended) -> ReadableSpan:
         span, step = ended.span, ended.step
         parent = self._exported_parent(ended)
         facts = dialect.TraceFacts(
-            ended.root_name, self._environment(), self.release, self.version, app_root=parent is None
+            self._trace_name(ended), self._environment(), self.release, self.version, app_root=parent is None
         )
         own = dict(span.attributes or {})
         if step is None:
@@ -205,7 +221,16 @@ class Langfuse:
     def _place_included(self, place: Lineage) -> bool:
         if place.remote:
             return self.remote_parents
-        return place.scope is None or self._scope_included(place.scope)
+        return place.scope is None or bool(self._sdk and place.scope == SDK_SCOPE) or self._scope_included(place.scope)
+
+    def _trace_name(self, ended: Ended) -> str:
+        """The name of the top step, unless the SDK's own span above it names the trace."""
+        above = ended.lineage if self._sdk else None
+        while above is not None:
+            if above.scope == SDK_SCOPE:
+                return ""
+            above = above.parent
+        return ended.root_name
 
     def _scope_included(self, scope: str) -> bool:
         return any(fnmatch.fnmatchcase(scope, pattern) for pattern in self.include)

@@ -37,6 +37,9 @@ _TYPES = {
     Kind.OTHER: "span",
 }
 
+SDKS_OWN = "langfuse.internal."
+"""How the keys begin that Langfuse's SDK notes on live spans for itself."""
+
 _SPOKEN = ("langfuse.observation.", "gen_ai.", "openinference.", "llm.")
 
 _BUCKETS = {
