@@ -91,6 +91,7 @@ def test_model_and_tokens(received):
         assert said["llm.token_count.completion"] == counts["completion"]
         assert said["llm.token_count.completion_details.reasoning"] == counts["reasoning"]
         assert said["llm.token_count.total"] == counts["prompt"] + counts["completion"]
+        assert said["llm.cost.total"] == pytest.approx(application.price(counts), abs=1e-9)
     with_tokens = {s["name"] for s in received.spans if "llm.token_count.total" in s["attributes"]}
     assert with_tokens == {"ChatOpenAI", "OpenAI.stream_chat"}
 
