@@ -79,7 +79,11 @@ def run(destination, *, ann, bob):
         loom = spanloom.configure(destination, service_name="shop", tracer_provider=provider)
         try:
             with spanloom.using(user_id="ann", session_id=ann, tags=["beta"], metadata={"feature": "stock"}):
-                assert ask_langchain(url, QUESTION) == ANSWER
+                looked_up.clear()
+                answer, trace_id = ask_langchain(url, QUESTION)
+                assert answer == ANSWER
+                loom.score("helpful", True, trace_id=trace_id, comment="short and clear")
+                loom.score("fresh", 0.9, step=looked_up[0])
                 try:
                     ask_langchain(url, HOPELESS)
                 except LookupError:
@@ -100,20 +104,26 @@ class Shelf(BaseRetriever):
         return [Document(text, id=name, metadata={"source": name, "score": score}) for text, name, score in SHELVES]
 
 
+looked_up = []  # the steps of the tool's calls
+
+
 @tool
 def stock(query: str) -> str:
     """Looks up what is in stock."""
+    looked_up.append(spanloom.current_step())
     if "unicorn" in query:
         raise LookupError(f"nothing known of {query!r}")
     return "\n".join(document.page_content for document in Shelf().invoke(query))
 
 
 def ask_langchain(url, question):
+    """The agent's answer, and the id of its trace."""
     model = ChatOpenAI(model=MODEL, base_url=url, api_key="none", temperature=0.2, stream_usage=True)
     agent = create_agent(model, [stock], system_prompt="You know the shop.", name="shopkeeper")
-    config = {"callbacks": [SpanloomCallbackHandler()]}
-    stream = agent.stream({"messages": [("user", question)]}, config=config, stream_mode="messages")
-    return "".join(message.text for message, _ in stream if message.type == "AIMessageChunk")
+    handler = SpanloomCallbackHandler()
+    stream = agent.stream({"messages": [("user", question)]}, config={"callbacks": [handler]}, stream_mode="messages")
+    answer = "".join(message.text for message, _ in stream if message.type == "AIMessageChunk")
+    return answer, handler.last_trace_id
 
 
 # ---------------------------------------------------------------- LlamaIndex

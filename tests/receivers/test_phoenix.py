@@ -146,6 +146,25 @@ def test_an_error_is_where_it_arose_and_above(received):
     assert "in stock" in exception["exception.stacktrace"]
 
 
+def annotations(received, kind, id):
+    """The scores of one span or trace, by name, once there are any."""
+    deadline = time.monotonic() + READ_DEADLINE
+    path = f"/v1/projects/{received.project}/{kind}_annotations?{kind}_ids={id}"
+    while not (found := received.server.json(path)["data"]):
+        assert time.monotonic() < deadline, f"no score of {kind} {id} arrived"
+        time.sleep(0.1)
+    return {a["name"]: a["result"] for a in found}
+
+
+def test_scores_of_a_trace_and_of_a_step(received):
+    agent, tool = received.of(received.ann, "shopkeeper")[0], received.of(received.ann, "stock")[0]
+    (of_trace,) = annotations(received, "trace", agent["context"]["trace_id"]).items()
+    assert (of_trace[0], of_trace[1]["score"], of_trace[1]["label"]) == ("helpful", 1.0, "true")
+    assert of_trace[1]["explanation"] == "short and clear"
+    (of_step,) = annotations(received, "span", tool["context"]["span_id"]).items()
+    assert (of_step[0], of_step[1]["score"]) == ("fresh", 0.9)
+
+
 SESSIONS = """query ($project: String!) { getProjectByName(name: $project) { sessions(first: 10) { edges { node {
   sessionId numTraces firstInput { value } lastOutput { value } tokenUsage { total } costSummary { total { cost } }
 } } } } }"""
