@@ -13,12 +13,14 @@ from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 from .content.visible import Visible
-from .guard import GUARD, guarded
+from .dialects import foreign
+from .guard import GUARD, guarded, warn_once
 from .identity import Identity, current_identity
 from .prices import PriceList
-from .step import Lineage, Step
+from .step import Kind, Lineage, Step
 
 SCOPE = "spanloom"
+_CALLS = frozenset({Kind.LLM, Kind.EMBEDDING})
 _MOST_OTHERS = 50_000
 _MOST_GONE = 10_000
 
@@ -38,6 +40,7 @@ class Ended:
     content: Visible | None = None  # read by the first destination that needs it
     reading: threading.Lock = field(default_factory=threading.Lock)
     prices: PriceList | None = None
+    repeats: bool = False  # a span of another library, of a model call that is a step already
 
     def settle(self) -> None:
         """On a worker: work out what the step cost, unless another one has."""
@@ -157,7 +160,7 @@ class Weave(SpanProcessor):
             ended = Ended(span, step, step.lineage, step.identity, step.root_name, prices=self.prices)
         elif other is not None:
             root = other.step.root_name if other.step is not None else ""
-            ended = Ended(span, None, other.lineage.parent, other.identity, root)
+            ended = Ended(span, None, other.lineage.parent, other.identity, root, repeats=_repeats(span, other))
         else:  # begun before `configure()`
             ended = Ended(span, None, self._above(span), current_identity())
         for sink in self.sinks:
@@ -181,6 +184,23 @@ class Weave(SpanProcessor):
     def shutdown(self) -> None:
         if self.stop is not None:
             self.stop()
+
+
+def _repeats(span: ReadableSpan, other: _Other) -> bool:
+    """Whether another instrumentation tells of the call that the enclosing step is, or is made of."""
+    step, scope = other.step, other.lineage.scope or ""
+    if step is None or not (step.kind in _CALLS or foreign.instruments_a_framework(scope)):
+        return False
+    if not foreign.is_model_call(span.attributes or {}):
+        return False
+    warn_once(
+        f"repeats:{scope}",
+        "spanloom: %s records the model calls that are steps already. In Langfuse and in Spanloom's own costs and "
+        "metrics each counts once; elsewhere leave out the spans with %s, or switch that instrumentation off.",
+        scope,
+        foreign.REPEATS,
+    )
+    return True
 
 
 _weaves: weakref.WeakKeyDictionary[TracerProvider, Weave] = weakref.WeakKeyDictionary()

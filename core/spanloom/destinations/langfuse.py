@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from ..content import ContentPolicy
 from ..dialects import langfuse as dialect
 from ..dialects import scores as score_dialect
+from ..dialects.foreign import demoted
 from ..errors import ConfigurationError
 from ..scores import Score
 from ..step import Lineage
@@ -42,8 +43,9 @@ class Langfuse:
 
     Spans of other libraries (Redis, HTTP clients) stay out, and steps below them hang under the nearest step above.
     `include` names the instrumentation scopes to let in, with `*` as a wildcard:
-    `include=["opentelemetry.instrumentation.redis"]`. A parent in another process counts as absent, unless
-    `remote_parents=True` says that it reports to the same project.
+    `include=["opentelemetry.instrumentation.redis"]`. One that repeats the model call of a step, as instrumentations of
+    openai or anthropic do, is then a plain span without model, tokens and cost, so that the call counts once. A parent in
+    another process counts as absent, unless `remote_parents=True` says that it reports to the same project.
 
     Beside Langfuse's own SDK (`@observe`, `get_client()`) on the same tracer provider and with the same public key, the
     SDK sends its observations and Spanloom its steps, in one tree.
@@ -194,7 +196,7 @@ class Langfuse:
         facts = dialect.TraceFacts(
             self._trace_name(ended), self._environment(), self.release, self.version, app_root=parent is None
         )
-        own = dict(span.attributes or {})
+        own = demoted(span.attributes or {}) if ended.repeats else dict(span.attributes or {})
         if step is None:
             shown = dialect.render_other(span.name, span.kind, own, visible(ended, self.content), facts)
         else:

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from ..content import ContentPolicy
 from ..content.visible import Visible
 from ..dialects import genai, openinference
+from ..dialects.foreign import REPEATS
 from ..dialects.rendered import Rendered, known
 from ..errors import ConfigurationError
 from ..step import Step
@@ -178,9 +179,16 @@ class Otlp:
         return {key: value for key, value in own.items() if not key.startswith("gen_ai.")}
 
     def _stamped(self, ended: Ended) -> ReadableSpan:
-        """A span of another library: as it is, with the identity of the trace it belongs to."""
+        """A span of another library: as it is, with the identity of the trace it belongs to.
+
+        One that repeats the model call of a step says so, for those who add up; its tokens are its library's to tell.
+        """
         span = ended.span
-        who = known({"user.id": ended.identity.user_id, "session.id": ended.identity.session_id})
+        who = known({
+            "user.id": ended.identity.user_id,
+            "session.id": ended.identity.session_id,
+            REPEATS: ended.repeats or None,
+        })  # fmt: skip
         as_it_is = Rendered(span.name, span.kind, self._own(ended))
         return copy_of(span, as_it_is, self._resource, span.parent, who)
 
