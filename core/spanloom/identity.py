@@ -83,7 +83,7 @@ def using(
             tags=(tags,) if isinstance(tags, str) else tuple(dict.fromkeys(str(t) for t in tags or ())),
             metadata=dict(metadata or {}),
             tenant=None if tenant is None else str(tenant),
-            prompt=_prompt(prompt),
+            prompt=prompt_of(prompt),
         )
     token = _current.set(_current.get().overlaid(said))
     try:
@@ -93,10 +93,19 @@ def using(
             _current.reset(token)
 
 
-def _prompt(value: Prompt | tuple[str, int | str | None] | str | None) -> Prompt | None:
+def prompt_of(value: Any) -> Prompt | None:
+    """A prompt as applications name it: a `Prompt`, a name, `(name, version)`, a mapping with both, or a prompt of
+    Langfuse's SDK. None for what is none, and for a fallback, which Langfuse does not know."""
     if value is None or isinstance(value, Prompt):
         return value
     if isinstance(value, str):
         return Prompt(value)
-    name, version = value
-    return Prompt(str(name), version)
+    if isinstance(value, Mapping):
+        name, version = value.get("name"), value.get("version")
+    elif isinstance(value, Sequence):
+        name, version = value
+    else:
+        name, version = getattr(value, "name", None), getattr(value, "version", None)
+    if name is None or getattr(value, "is_fallback", False):
+        return None
+    return Prompt(str(name), version if isinstance(version, int) or version is None else str(version))

@@ -8,5 +8,6 @@ except ImportError as error:
 from .embeddings import trace_embeddings
 from .handler import SpanloomCallbackHandler
 from .instrument import instrument, uninstrument
+from .prompts import prompt_from_langfuse
 
-__all__ = ["SpanloomCallbackHandler", "instrument", "trace_embeddings", "uninstrument"]
+__all__ = ["SpanloomCallbackHandler", "instrument", "prompt_from_langfuse", "trace_embeddings", "uninstrument"]

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from spanloom.identity import NOBODY, Identity, Prompt
+from spanloom.identity import NOBODY, Identity
 from spanloom.step import Kind, Step
+
+from .prompts import prompt_in
 
 _OWN = frozenset({
     "thread_id", "checkpoint_id", "checkpoint_ns", "task_id", "run_id", "assistant_id", "graph_id", "run_attempt",
     "user_id", "session_id", "conversation_id", "tenant", "tags", "langfuse_user_id", "langfuse_session_id",
-    "langfuse_tags", "langfuse_prompt", "revision_id", "__pregel_resuming", "traceparent",
-    "tracestate", "versions",
+    "langfuse_tags", "langfuse_prompt", "prompt_name", "prompt_version", "revision_id", "__pregel_resuming",
+    "traceparent", "tracestate", "versions",
 })  # fmt: skip
 _OWN_PREFIXES = ("ls_", "lc_", "langgraph_", "__", "LANGSMITH_", "langsmith_")
 _INTERNAL_TAGS = ("seq:step:", "map:key:", "graph:step:", "langsmith:", "retry:attempt:", "condition:", "branch:")
@@ -38,7 +40,8 @@ def identity_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> Identity:
         or metadata.get("thread_id")
     )
     rest = {k: v for k, v in metadata.items() if k not in _OWN and not k.startswith(_OWN_PREFIXES)}
-    if not (user or session or own or rest or metadata.get("tenant") or metadata.get("langfuse_prompt")):
+    prompt = prompt_in(metadata)
+    if not (user or session or own or rest or metadata.get("tenant") or prompt):
         return NOBODY
     return Identity(
         user_id=str(user) if user is not None else None,
@@ -46,7 +49,7 @@ def identity_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> Identity:
         tags=own,
         metadata=rest,
         tenant=str(metadata["tenant"]) if metadata.get("tenant") is not None else None,
-        prompt=_prompt(metadata.get("langfuse_prompt")),
+        prompt=prompt,
     )
 
 
@@ -80,12 +83,6 @@ def run_name(serialized: Mapping[str, Any] | None, kwargs: Mapping[str, Any], de
         if isinstance(path, (list, tuple)) and path:
             return str(path[-1])
     return default
-
-
-def _prompt(value: Any) -> Prompt | None:
-    """A prompt of Langfuse's SDK, which its users pass as metadata: anything with a name and a version."""
-    name = getattr(value, "name", None)
-    return Prompt(name, getattr(value, "version", None)) if isinstance(name, str) else None
 
 
 def is_agent(

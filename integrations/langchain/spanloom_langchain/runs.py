@@ -16,10 +16,11 @@ from spanloom.current import CurrentStep, running_task
 from spanloom.guard import guarded
 from spanloom.recorder import Recorder, note_error
 from spanloom.setup import Loom, current_loom
-from spanloom.step import Outcome, Step
+from spanloom.step import Kind, Outcome, Step
 
 from .labels import graph_place, identity_of
 from .outcomes import leaves_orphans, outcome_of
+from .prompts import Links
 
 _MOST_THREADS = 10_000
 _MOST_LINKS = 16
@@ -46,6 +47,7 @@ class Runs:
     def __init__(self, loom: Loom | None) -> None:
         self.loom = loom
         self._current: tuple[Recorder, CurrentStep] | None = None
+        self._prompts = Links()
         self._threads: OrderedDict[str, list[SpanContext]] = OrderedDict()
 
     def takes(self, run_id: UUID) -> bool:
@@ -90,6 +92,10 @@ class Runs:
         # Whoever could report the run's end holds its UUID: its run manager, or a child's.
         parent = _parent(recorder, key_of(parent_run_id))
         context = _incoming(metadata) if parent is None and metadata and "traceparent" in metadata else None
+        if step.kind is Kind.PROMPT:
+            self._prompts.note(step, parent)
+        elif step.kind is Kind.LLM:
+            self._prompts.give(step, parent, recorder)
         opened = recorder.open(step, parent, context, end_holder=run_id)
         if opened is not None and enter:
             self._current_step(recorder).enter(step, leaf=leaf)
@@ -103,6 +109,9 @@ class Runs:
             note_error(step, error)
         self._current_step(recorder).leave(step)
         orphans = Outcome.CANCELLED if error is not None and leaves_orphans(error) else None
+        if step.kind is Kind.LLM and outcome is Outcome.OK:
+            self._prompts.used(step, recorder)
+        self._prompts.forget(step.run_id)
         if recorder.close(step.run_id, outcome, orphans=orphans) is not None:
             self._note_thread(step)
 

@@ -15,11 +15,13 @@ from llama_index.core.instrumentation.events.llm import (
     LLMCompletionEndEvent,
     LLMCompletionInProgressEvent,
     LLMCompletionStartEvent,
+    LLMPredictStartEvent,
+    LLMStructuredPredictStartEvent,
 )
 from llama_index.core.instrumentation.events.rerank import ReRankStartEvent
 from spanloom.step import FIRST_TOKEN, Event, Outcome
 
-from . import facts, models
+from . import facts, models, prompts
 from .frames import Frame
 from .steps import Family
 from .streams import outcome_of
@@ -85,6 +87,10 @@ def _chat_goes_on(_: Recording, event: StreamChatDeltaReceivedEvent, frame: Fram
         frame.history_of.pieces.append(event.delta)
 
 
+def _predicts(_: Recording, event: LLMPredictStartEvent | LLMStructuredPredictStartEvent, frame: Frame) -> None:
+    frame.prompt = prompts.predicted(event.template, event.template_args)
+
+
 def _reranks(recording: Recording, event: ReRankStartEvent, frame: Frame) -> None:
     if frame.family is Family.POSTPROCESSOR and frame.step is None:
         frame.family = Family.RERANKER
@@ -108,4 +114,6 @@ _TOLD: dict[type, Told | None] = {
     ExceptionEvent: _raised,
     StreamChatDeltaReceivedEvent: _chat_goes_on,
     ReRankStartEvent: _reranks,
+    LLMPredictStartEvent: _predicts,
+    LLMStructuredPredictStartEvent: _predicts,
 }

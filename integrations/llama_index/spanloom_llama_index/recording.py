@@ -22,7 +22,7 @@ from spanloom.recorder import Recorder
 from spanloom.setup import Loom, current_loom
 from spanloom.step import Deferred, Outcome, Step
 
-from . import facts, translate
+from . import facts, prompts, translate
 from .events import told_by
 from .frames import Frame, Frames
 from .layers import enclosing_model, is_layer
@@ -104,6 +104,8 @@ class Recording:
         step.identity = facts.identity(active_instrument_tags.get() if tags is None else tags)
         with GUARD.watching("spanloom_llama_index.facts.begin"):
             facts.begin(step, frame.family, instance, arguments)
+            if frame.family is Family.LLM:
+                prompts.give(step, frame, self.frames)
         if frame.family is Family.WORKFLOW_STEP:
             frame.tool_call = next((v for v in arguments.values() if isinstance(v, ToolCall)), None)
         elif frame.family is Family.TOOL and frame.home is not None:

@@ -1,0 +1,112 @@
+"""Managed prompts: from Langfuse into LangChain, and from a prompt's run to the generation that uses it."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.prompts import ChatMessagePromptTemplate, ChatPromptTemplate, MessagesPlaceholder
+from spanloom.identity import Prompt, prompt_of
+from spanloom.recorder import Recorder
+from spanloom.step import Kind, Step
+
+_MOST_LINKS = 10_000
+_ROLES = {"user": "human", "assistant": "ai", "developer": "system"}
+_TEMPLATED = frozenset({"human", "ai", "system"})
+_VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_APART = frozenset({Kind.TOOL, Kind.RETRIEVER})  # what runs inside these asks models for reasons of its own
+
+
+def prompt_from_langfuse(prompt: Any) -> ChatPromptTemplate:
+    """A prompt of Langfuse's SDK (`get_client().get_prompt(name)`) as a `ChatPromptTemplate` that keeps the link.
+
+    The generation that the template feeds carries the prompt's name and version. A text prompt becomes one message of
+    the user. Langfuse's `{{variable}}` is a variable of the template, its placeholders are `MessagesPlaceholder`s, and
+    all other braces stay text.
+    """
+    said = prompt.prompt
+    messages: list[Any] = []
+    for one in [{"role": "user", "content": said}] if isinstance(said, str) else said:
+        if one.get("type") == "placeholder":
+            messages.append(MessagesPlaceholder(one["name"]))
+            continue
+        role, text = _ROLES.get(one["role"], one["role"]), _template(one["content"])
+        if role in _TEMPLATED:
+            messages.append((role, text))
+        else:
+            messages.append(ChatMessagePromptTemplate.from_template(text, role=role))
+    return ChatPromptTemplate(messages, metadata={"langfuse_prompt": prompt})
+
+
+def _template(text: str) -> str:
+    """Langfuse's template in Python's format: variables in single braces, and every other brace doubled."""
+    pieces = _VARIABLE.split(text)  # text, name, text, name, …
+    return "".join(
+        f"{{{piece}}}" if n % 2 else piece.replace("{", "{{").replace("}", "}}") for n, piece in enumerate(pieces)
+    )
+
+
+def prompt_in(metadata: Mapping[str, Any]) -> Prompt | None:
+    """The prompt that a run's metadata names: `langfuse_prompt` (a prompt of Langfuse's SDK, a name, a pair),
+    `prompt_name` and `prompt_version`, or what LangChain's hub notes."""
+    if (found := prompt_of(metadata.get("langfuse_prompt"))) is not None:
+        return found
+    if isinstance(name := metadata.get("prompt_name"), str):
+        return prompt_of((name, metadata.get("prompt_version")))
+    if isinstance(name := metadata.get("lc_hub_repo"), str):
+        return prompt_of((name, metadata.get("lc_hub_commit_hash")))
+    return None
+
+
+class Links:
+    """From the run of a prompt to the generations that it feeds: those beside it, below the same parent. Bounded.
+
+    A link holds until a generation has succeeded with it (so a retry or a fallback has it too), another prompt has run
+    beside it, or the parent has ended.
+    """
+
+    def __init__(self) -> None:
+        self._links: OrderedDict[Hashable, tuple[Prompt, Any]] = OrderedDict()  # by the parent's run
+
+    def note(self, step: Step, parent: Hashable) -> None:
+        """A prompt has run below `parent`; its input are its variables."""
+        if parent is None:
+            return
+        if step.identity.prompt is None:
+            self._links.pop(parent, None)
+            return
+        self._links[parent] = step.identity.prompt, step.content.input
+        if len(self._links) > _MOST_LINKS:
+            with suppress(KeyError):
+                self._links.popitem(last=False)
+
+    def give(self, step: Step, parent: Hashable, recorder: Recorder) -> None:
+        """Let the generation `step`, which begins below `parent`, carry the prompt that feeds it."""
+        if self._links and (at := self._holder(parent, recorder)) is not None and (link := self._links.get(at)):
+            prompt, step.content.prompt_variables = link
+            step.identity = replace(step.identity, prompt=prompt)
+
+    def used(self, step: Step, recorder: Recorder) -> None:
+        """The generation `step` has succeeded."""
+        if self._links and (at := self._holder(step.parent_run_id, recorder)) is not None:
+            self._links.pop(at, None)
+
+    def forget(self, run: Hashable) -> None:
+        """The run has ended, and with it what was fed below it."""
+        if self._links:
+            self._links.pop(run, None)
+
+    def _holder(self, run: Hashable, recorder: Recorder) -> Hashable:
+        """The nearest run, from `run` upwards, that holds a link."""
+        while run is not None:
+            if run in self._links:
+                return run
+            step = recorder.get(run)
+            if step is None or step.kind in _APART:
+                return None
+            run = step.parent_run_id
+        return None
