@@ -26,8 +26,8 @@ class Phoenix(Backend):
     defaults to `http://localhost:6006`, and of Phoenix Cloud it is the one of the space:
     `https://app.phoenix.arize.com/s/<space>`. Phoenix files traces without a project under "default".
 
-    Everything is sent unless `content` is a narrower policy. Further options are `timeout`, `queue_spans`, `batch_spans`
-    and `name`, as of `Otlp`.
+    Everything is sent unless `content` is a narrower policy. Further options are `timeout`, `queue_spans`,
+    `batch_spans` and `name`, as of `Otlp`.
     """
 
     def __init__(
