@@ -1,4 +1,6 @@
-"""The command line: `spanloom traces` lists the traces of a local file, `spanloom show` prints one as a tree."""
+"""The command line: `spanloom traces` lists the traces of a local file, `spanloom show` prints one as a tree,
+`spanloom costs` sums what they cost.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from .. import __version__
 from ..store import Reading, StoreError
+from . import costs as cost_of
 from .listing import print_listing
 from .scores import print_scores
 from .trace import summarise
@@ -72,6 +75,33 @@ def show(trace: str, path: Path, content: bool, full: bool) -> None:
         rows, console = reading.spans(found[0]), Console(highlight=False)
         print_trace(rows, console, content=content, full=full)
         print_scores(reading.scores(found[0]), rows, console, content=content or full)
+
+
+@main.command()
+@_path
+@click.option(
+    "--by", type=click.Choice(list(cost_of.GROUPS)), default="model", show_default=True, help="One line each."
+)
+@click.option("--since", help="Only calls since then: 30m, 24h, 7d, 2w ago, or a day or time such as 2026-11-01.")
+def costs(path: Path, by: str, since: str | None) -> None:
+    """Sum the tokens and the cost of model calls.
+
+    A feature is the metadata `feature`: using(metadata={"feature": "search"}).
+    """
+    try:
+        start = cost_of.since_ns(since) if since is not None else 0
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(
+            f"{since!r} is no time: write 30m, 24h, 7d, 2w, or a day such as 2026-11-01.", param_hint="--since"
+        ) from error
+    console = Console(highlight=False)
+    with _reading(path) as reading:
+        sums, total = cost_of.added_up(reading.calls(start), by)
+    if total.calls:
+        cost_of.print_costs(sums, total, by, console)
+    else:
+        when = f" since {since}" if since is not None else ""
+        console.print(f"{path} holds no model calls{when}.", soft_wrap=True)
 
 
 @contextmanager

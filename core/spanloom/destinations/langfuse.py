@@ -44,8 +44,8 @@ class Langfuse:
     Spans of other libraries (Redis, HTTP clients) stay out, and steps below them hang under the nearest step above.
     `include` names the instrumentation scopes to let in, with `*` as a wildcard:
     `include=["opentelemetry.instrumentation.redis"]`. One that repeats the model call of a step, as instrumentations of
-    openai or anthropic do, is then a plain span without model, tokens and cost, so that the call counts once. A parent in
-    another process counts as absent, unless `remote_parents=True` says that it reports to the same project.
+    openai or anthropic do, is then a plain span without model, tokens and cost, so that the call counts once. A parent
+    in another process counts as absent, unless `remote_parents=True` says that it reports to the same project.
 
     Beside Langfuse's own SDK (`@observe`, `get_client()`) on the same tracer provider and with the same public key, the
     SDK sends its observations and Spanloom its steps, in one tree.

@@ -5,7 +5,7 @@
 
 from .file import SCHEMA_VERSION, StoreError
 from .reading import Reading
-from .row import Row
+from .row import Call, Row
 from .writing import Store
 
-__all__ = ["SCHEMA_VERSION", "Reading", "Row", "Store", "StoreError"]
+__all__ = ["SCHEMA_VERSION", "Call", "Reading", "Row", "Store", "StoreError"]
