@@ -252,6 +252,17 @@ def test_langsmith_gets_its_run_types_on_every_step(configured, http_sink):
     }  # fmt: skip
 
 
+def test_a_long_chat_has_more_attributes_than_the_sdk_lets_a_live_span_have(configured, http_sink):
+    loom = configured(Phoenix(http_sink.url))
+    step = Step("chat", Kind.LLM, "Chat")
+    step.content.input_messages = tuple(Message("user", (Text(f"m{n}"),)) for n in range(160))
+    loom.recorder.open(step)
+    loom.recorder.close("chat")
+    assert loom.flush()
+    said = http_sink.named("Chat").attributes
+    assert [said[f"llm.input_messages.{n}.message.content"] for n in range(160)] == [f"m{n}" for n in range(160)]
+
+
 # ---------------------------------------------------------------- limits
 def long_chat(loom):
     step = Step("long", Kind.LLM, "Long", request_model="m")

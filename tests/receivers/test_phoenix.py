@@ -1,11 +1,16 @@
 """A LangChain agent and a LlamaIndex query, read back from Arize Phoenix through its REST and GraphQL APIs."""
 
 import json
+import re
+import subprocess
 import time
 import uuid
 
 import pytest
+import samples
 from spanloom import ContentPolicy, Phoenix
+from spanloom.content.read import read
+from spanloom.dialects import openinference
 
 from tests.receivers import application
 from tests.receivers.application import ANSWER, ANSWERING, CALLING, HOPELESS, QUESTION
@@ -198,3 +203,29 @@ def test_without_content_the_structure_arrives(phoenix):
         assert text not in json.dumps(bare.spans)
     assert len(bare.of(ann, "ChatOpenAI")) == 3
     assert not [key for s in bare.spans for key in s["attributes"] if key.endswith(".value")]
+
+
+NAMES = """
+import importlib.metadata, json
+from openinference.semconv import trace
+classes = [value for name, value in vars(trace).items() if name.endswith("Attributes")]
+names = [value for one in classes for name, value in vars(one).items() if name.isupper()]
+kinds = [kind.value for kind in trace.OpenInferenceSpanKindValues]
+version = importlib.metadata.version("openinference-semantic-conventions")
+print(json.dumps([version, names, kinds]))
+"""
+
+
+def test_our_names_are_those_of_the_conventions_that_phoenix_brings():
+    python = environment("phoenix", PACKAGE) / "python"
+    done = subprocess.run([python, "-c", NAMES], capture_output=True, text=True, check=True, timeout=120)
+    version, names, kinds = json.loads(done.stdout)
+    known, own = set(names), ("spanloom.", "error.type")
+    nested = {f"{outer}.{inner}" for outer in known for inner in known}  # message_content.image + image.url
+    for make in samples.ALL.values():
+        step = make()
+        seen = ContentPolicy.full().apply(read(step.content, step.identity, step.tool_description))
+        keys = [key for key in openinference.render(step, seen).attributes if not key.startswith(own)]
+        unknown = [key for key in keys if not {*re.split(r"\.\d+\.", key)} <= known | nested]
+        assert not unknown, f"not in openinference-semantic-conventions {version}"
+    assert set(openinference.KINDS.values()) <= set(kinds)

@@ -1,4 +1,4 @@
-"""LangSmith's own words beside the GenAI conventions, as its SDK's OTLP exporter writes them (langsmith 0.4 to 0.10).
+"""LangSmith's own words beside the GenAI conventions, as its SDK's OTLP exporter writes them (langsmith 0.15).
 
 That exporter sends what a run was given and what it answered as `gen_ai.prompt` and `gen_ai.completion`, on every
 kind of run; the conventions' messages would be the same text again. A conversation is `session_id` in the metadata:

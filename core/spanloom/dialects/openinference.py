@@ -35,7 +35,7 @@ CONVENTIONS = "0.1.42"
 PROJECT = "openinference.project.name"
 """The resource attribute that says which of Phoenix's projects a trace belongs to."""
 
-_KINDS = {
+KINDS = {
     Kind.CHAIN: "CHAIN",
     Kind.AGENT: "AGENT",
     Kind.WORKFLOW: "CHAIN",
@@ -107,7 +107,7 @@ def _structure(step: Step) -> Attributes:
         STEP_KIND: step.kind.value,
         STEP_NAME: label(step.name),
         STEP_OUTCOME: step.outcome.value if step.outcome else None,
-        "openinference.span.kind": _KINDS[step.kind],
+        "openinference.span.kind": KINDS[step.kind],
         "error.type": step.error_type if step.outcome is Outcome.ERROR else None,
         "agent.name": step.agent_name,
     }
