@@ -237,7 +237,7 @@ def configure(
         raise ConfigurationError(
             f"configure(meter_provider=…) got {meter_provider!r}: pass an opentelemetry.sdk.metrics.MeterProvider."
         )
-    chosen = list(destinations) or _from_environment()
+    chosen = list(destinations) or destinations_in_environment()
     _check_names(chosen)
     with _lock:
         before = _current if _current is not None and not _current._down else None
@@ -292,7 +292,8 @@ def current_step() -> scores.StepHandle | None:
     return None
 
 
-def _from_environment() -> list[Destination]:
+def destinations_in_environment() -> list[Destination]:
+    """What `configure()` takes where it is given no destination."""
     found: list[Destination] = []
     if endpoint_in_environment():
         found.append(Otlp())

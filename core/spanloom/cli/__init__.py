@@ -14,6 +14,7 @@ from rich.console import Console
 from .. import __version__
 from ..store import Reading, StoreError
 from . import costs as cost_of
+from .doctor import doctor
 from .listing import print_listing
 from .scores import print_scores
 from .trace import summarise
@@ -117,3 +118,6 @@ def _reading(path: Path) -> Iterator[Reading]:
                 "runs; --path names another file."
             )
         raise click.ClickException(f"{error}{hint}") from error
+
+
+main.add_command(doctor)
