@@ -2,17 +2,21 @@
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+import samples
 from genai_prices import Usage as Counted
 from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 from spanloom import ConfigurationError, Langfuse, Local, Otlp, Prices, configure
+from spanloom.content.visible import Visible
+from spanloom.dialects import genai, langfuse, neutral, openinference
 from spanloom.prices import PriceList
 from spanloom.step import Kind, Outcome, Step
 from spanloom.store import Reading
@@ -240,6 +244,27 @@ def test_reasoning_is_split_out_in_langfuse_only_where_we_tell_its_cost(configur
     usage = {s.name: json.loads(s.attributes["langfuse.observation.usage_details"]) for s in second_sink.spans}
     assert usage["known"] == {"input": 10, "output": 30, "output_reasoning_tokens": 20}
     assert usage["unknown"] == {"input": 10, "output": 50}
+
+
+IN_EACH_DIALECT = {
+    "genai": lambda step, seen: genai.render(step, seen).attributes,
+    "langfuse": lambda step, seen: langfuse.render(step, seen, langfuse.TraceFacts()).attributes,
+    "openinference": lambda step, seen: openinference.render(step, seen).attributes,
+    "neutral": neutral.render,
+}
+
+
+@pytest.mark.parametrize("dialect", IN_EACH_DIALECT)
+def test_usage_and_cost_stand_on_calls_of_models_only(dialect):
+    counted = set()
+    for name, make in samples.ALL.items():
+        step = make()
+        step.usage = Usage(987_654, 543_210, 77_777, reasoning_tokens=55_555)
+        step.cost = Cost(Decimal(3), Decimal(4), Decimal(7))
+        made = IN_EACH_DIALECT[dialect](step, Visible())
+        if re.search("cost|987654|987_654|909877|543210", repr(made)):
+            counted.add(name)
+    assert counted == {"llm", "completion", "embedding"}
 
 
 def test_importing_and_configuring_spanloom_loads_no_price():

@@ -123,7 +123,7 @@ def content(visible: Visible) -> Record:
 
 def _cost(step: Step) -> Record | None:
     """The amounts as decimal texts: as numbers they would lose digits."""
-    if step.cost is None:
+    if step.cost is None or step.kind not in (Kind.LLM, Kind.EMBEDDING):
         return None
     amounts = {"input": step.cost.input, "output": step.cost.output, "total": step.cost.total}
     return {**{name: format(amount, "f") for name, amount in amounts.items()}, "currency": step.cost.currency}
