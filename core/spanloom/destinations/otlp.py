@@ -42,6 +42,9 @@ class Otlp:
     batch, its retries included. `content` decides what of prompts and answers goes out: by default their hashes only.
     `dialect` is "genai" (OpenTelemetry's conventions) or "openinference" (Phoenix's and Arize's). `queue_spans`
     bounds what waits to be sent; beyond it, spans are dropped and counted.
+
+    Spans of other libraries go out as they are. One of a model call that is a step already, as instrumentations of
+    openai or anthropic open them, has `spanloom.repeats_step`: leave it out where you add up tokens.
     """
 
     def __init__(
