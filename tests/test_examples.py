@@ -61,6 +61,16 @@ def test_a_llama_index_engine_inside_a_langchain_tool_is_in_the_same_trace(tmp_p
     assert lines[tool + 1].startswith("│ └ chain RetrieverQueryEngine.query")
 
 
+def test_a_judges_scores_stand_on_the_trace_that_it_judged_and_its_run_is_another(tmp_path):
+    output = run(EXAMPLES / "judge.py", tmp_path)
+    answer, judge = output.split("\nTrace ")[1:]
+    assert "chain answer" in answer
+    assert "score faithful = yes\n" in answer
+    assert "score helpful = 0.8 · It is what the notes say, but not where to send it." in answer
+    assert "chain judge" in judge
+    assert "score " not in judge
+
+
 def test_a_slow_service_lies_under_the_tool_that_asked_it(tmp_path):
     output = run(EXAMPLES / "slow_service.py", tmp_path)
     lines = [line for line in output[output.index("\nTrace ") :].splitlines() if " ms " in line]
