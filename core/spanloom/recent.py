@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from opentelemetry.trace import format_trace_id
 
@@ -11,7 +12,23 @@ from .step import Step
 
 _REMEMBERED = 10_000
 
-_last_here: ContextVar[str | None] = ContextVar("spanloom_last_trace", default=None)
+@dataclass(slots=True)
+class _Request:
+    """A root. `before` is the last one that had ended in the same context when this one began."""
+
+    trace_id: str
+    before: str | None
+    alone: bool
+    ended: bool = False
+
+
+_here: ContextVar[_Request | None] = ContextVar("spanloom_request", default=None)
+
+
+def _last(request: _Request | None) -> str | None:
+    if request is None:
+        return None
+    return request.trace_id if request.ended else request.before
 
 
 class Recent:
@@ -19,25 +36,28 @@ class Recent:
 
     def __init__(self) -> None:
         self._unsampled: OrderedDict[int, None] = OrderedDict()
-        self._begun = 0
-        self._alone: dict[int, int] = {}
+        self._latest: _Request | None = None
         self._last_alone: str | None = None
 
     def opened(self, step: Step, *, alone: bool) -> None:
-        """A root begins; `alone` where nothing else is open."""
-        self._begun += 1
-        if alone:
-            self._alone = {step.span_id: self._begun}
+        """A root begins, in the context of whoever runs it; `alone` where nothing else is open.
+
+        Noted here and not at its end: LangChain reports the end of an awaited run from a task of its own.
+        """
+        if self._latest is not None and not self._latest.ended:
+            self._latest.alone = False
+        self._latest = step.request = _Request(format_trace_id(step.trace_id), _last(_here.get()), alone)
+        _here.set(step.request)
         if not step.span.get_span_context().trace_flags.sampled:
             self._unsampled[step.trace_id] = None
             if len(self._unsampled) > _REMEMBERED:
                 self._unsampled.popitem(last=False)
 
     def closed(self, step: Step) -> None:
-        """A root ends, in the context of whoever ran it."""
-        trace_id = format_trace_id(step.trace_id)
-        _last_here.set(trace_id)
-        self._last_alone = trace_id if self._alone.get(step.span_id) == self._begun else None
+        """A step has ended."""
+        if (request := step.request) is not None:
+            request.ended = True
+            self._last_alone = request.trace_id if request.alone else None
 
     def last(self) -> str | None:
         """The trace id of the last root that ended in this context (the caller's task or thread).
@@ -45,7 +65,7 @@ class Recent:
         Where none did (the run was begun in a task or thread of its own), the last one that ended anywhere, unless
         others ran at the same time: then None, rather than somebody else's trace.
         """
-        return _last_here.get() or self._last_alone
+        return _last(_here.get()) or self._last_alone
 
     def is_sampled(self, trace_id: int) -> bool:
         """False for a trace that this process began and does not keep."""

@@ -184,8 +184,6 @@ class Recorder:
         if error is not None:
             note_error(settled[-1], error)
         self._finish(settled)
-        if settled[-1].parent_run_id is None:
-            self.recent.closed(settled[-1])
         return settled[-1]
 
     def evict(self, now_ns: int | None = None) -> int:
@@ -236,6 +234,7 @@ class Recorder:
                         step.span.set_status(Status(StatusCode.ERROR))  # no text: it may hold content
                     step.span.end(step.end_ns)
             self._weave.step_forgotten(step)
+            self.recent.closed(step)
             if self.on_ended is not None:
                 with GUARD.watching("spanloom.recorder.on_ended"):
                     self.on_ended(step)

@@ -256,5 +256,6 @@ class Step:
     children: set[Hashable] = field(default_factory=set)
     task: Any = None  # a weak reference to the asyncio task that began it
     end_holder: Any = None  # a weak reference to what the framework needs to report the end
+    request: Any = None  # of a root: what `recent` keeps of it
     awaits_stream: bool = False  # a step below it was left with its stream unread
     closed: bool = False
