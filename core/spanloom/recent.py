@@ -12,6 +12,7 @@ from .step import Step
 
 _REMEMBERED = 10_000
 
+
 @dataclass(slots=True)
 class _Request:
     """A root. `before` is the last one that had ended in the same context when this one began."""
