@@ -151,8 +151,8 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         step = self._runs.get(run_id)
         if step is None:
             return
-        step.chunks += 1
         if step.first_token_ns is not None:
+            step.chunks += 1
             return  # the way of all tokens but the first
         try:
             step.streaming = True
@@ -165,8 +165,8 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         step = self._runs.get(run_id)
         if step is None:
             return
-        step.chunks += 1
         if step.first_token_ns is not None:
+            step.chunks += isinstance(event, Mapping) and event.get("event") == "content-block-delta"
             return
         step.streaming = True
         if isinstance(event, Mapping) and str(event.get("event", "")).startswith("content-block"):
@@ -312,6 +312,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
                 step.events.append(Event(TOOL_CALL_DISPATCHED, now, data))
 
     def _first_token(self, step: Step) -> None:
+        step.chunks = 1
         step.first_token_ns = time.time_ns()
         step.events.append(Event(FIRST_TOKEN, step.first_token_ns))
 
