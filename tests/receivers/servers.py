@@ -15,20 +15,21 @@ from pathlib import Path
 import pytest
 
 VENVS = Path(__file__).parents[2] / ".venvs"
+CONSTRAINTS = Path(__file__).parent / "constraints"  # what each was tested with: pip freeze of its environment
 START_DEADLINE = 180.0  # seconds; the large ones take up to 60 on a busy machine
 READ_DEADLINE = 60.0
 INSTALL_DEADLINE = 1200.0  # 600 MB
 
 
 def environment(name, package):
-    """The `bin` folder of a virtual environment that holds `package`."""
-    venv = VENVS / name
-    ready = venv / ".ready"
-    if not ready.exists() or ready.read_text() != package:
+    """The `bin` folder of a virtual environment that holds `package`, the rest as `constraints/<name>.txt` says."""
+    venv, constraints = VENVS / name, CONSTRAINTS / f"{name}.txt"
+    ready, wanted = venv / ".ready", f"{package}\n{constraints.read_text()}"
+    if not ready.exists() or ready.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, timeout=120)
-        pip = [venv / "bin" / "pip", "install", "--quiet", package]
+        pip = [venv / "bin" / "pip", "install", "--quiet", "--constraint", constraints, package]
         subprocess.run(pip, check=True, timeout=INSTALL_DEADLINE)
-        ready.write_text(package)
+        ready.write_text(wanted)
     return venv / "bin"
 
 
