@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-
 import pytest
 import spanloom
 from langchain_core.runnables import RunnableLambda
-from spanloom.destinations.delivery import Delivery
 from spanloom_langchain import SpanloomCallbackHandler
 
+from tests.benchmarks.memory import Nothing, growth
 from tests.integrations.langchain.fakes import Chat, Shelf
-
-RUNS = 10_000
-
-
-class Nothing:
-    """A destination that forgets: what grows is Spanloom's own."""
-
-    name = "nothing"
-
-    def open(self, resource, tick):
-        return Delivery(self.name, len, tick=tick)
-
-    def close(self):
-        pass
-
-
-def own_bytes():
-    """Bytes of all objects that the garbage collector knows, which is where state would gather."""
-    gc.collect()
-    return sum(sys.getsizeof(o) for o in gc.get_objects())
 
 
 @pytest.mark.soak
@@ -54,13 +31,6 @@ def test_ten_thousand_runs_a_third_of_them_failing_or_left_leave_memory_flat():
             else:
                 chain.invoke("x", config)
 
-        for n in range(RUNS):  # until what is remembered of ended runs has reached its bound
-            run(n)
-        assert loom.flush(60)
-        before = own_bytes()
-        for n in range(RUNS):
-            run(n)
-        assert loom.flush(60)
-        after = own_bytes()
+        grown, before = growth(run, lambda: loom.flush(60), warm_up=10_000, runs=10_000)
         assert loom.stats()["steps"]["open"] == 0
-    assert after < before * 1.03 + 100_000, f"{before} -> {after} bytes"
+    assert grown < before * 0.03 + 100_000, f"{before} bytes and then {grown} more"
