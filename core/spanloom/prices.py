@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError
-from .guard import GUARD, log
+from .guard import GUARD, log, warn_once
 from .step import Kind, Outcome, Step
 from .usage import NOTHING, Cost, Usage
 
@@ -151,7 +151,15 @@ class PriceList:
             self.priced += 1
             return NOTHING
         if not step.usage:
-            self.without_usage += step.outcome is Outcome.OK and step.kind is Kind.LLM
+            if step.outcome is Outcome.OK and step.kind is Kind.LLM:
+                self.without_usage += 1
+                if step.streaming:
+                    warn_once(
+                        f"usage:{step.provider}",
+                        "spanloom: a stream of %s told no token counts, so it has no cost: ask the provider for them, "
+                        "as with ChatOpenAI(stream_usage=True)",
+                        step.provider or "a model",
+                    )
             return None
         models = [name for name in (step.response_model, step.request_model) if name]
         cost = self.cost(step.provider, models, step.usage, step.start_ns, step.service_tier)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from spanloom import ConfigurationError, Langfuse, Local, Otlp, Prices, configure
 from spanloom.content.visible import Visible
 from spanloom.dialects import genai, langfuse, neutral, openinference
+from spanloom.guard import _told
 from spanloom.prices import PriceList
 from spanloom.step import Kind, Outcome, Step
 from spanloom.store import Reading
@@ -226,6 +227,17 @@ def test_an_unknown_model_has_no_cost_anywhere_and_is_counted(configured, http_s
     for span in (*http_sink.spans, *second_sink.spans):
         assert not [key for key in span.attributes if "cost" in key]
     assert loom.stats()["cost"] == {"priced": 0, "unknown": 1, "without_usage": 1}
+
+
+def test_a_stream_that_tells_no_tokens_is_told_once(configured, caplog):
+    _told.discard("usage:openai")
+    loom = configured(Memory())
+    for _ in range(3):
+        call(loom, **gpt(usage=None, streaming=True))
+    assert loom.flush()
+    (told,) = [r.getMessage() for r in caplog.records if "stream_usage=True" in r.getMessage()]
+    assert "a stream of openai told no token counts" in told
+    assert loom.stats()["cost"]["without_usage"] == 3
 
 
 def test_configure_takes_prices_of_ones_own(configured):
