@@ -129,7 +129,7 @@ _TIERS = ("priority_", "flex_")
 
 
 def _details(value: Any) -> dict[str, Any]:
-    """Token details by their plain names: `flex_cache_read`, of a call with OpenAI's service tier, is a `cache_read`."""
+    """Token details by their plain names: `flex_cache_read`, at one of OpenAI's service tiers, is a `cache_read`."""
     out: dict[str, Any] = {}
     for key, tokens in _mapping(value).items():
         name = next((key.removeprefix(tier) for tier in _TIERS if key.startswith(tier)), key)
