@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableLambda
 from llama_index.core import Settings
 from sinks import HttpSink
 from spanloom.setup import current_loom
+from spanloom_langchain import SpanloomCallbackHandler
 from spanloom_llama_index import uninstrument
 
 README = Path(__file__).parent.parent / "README.md"
@@ -46,7 +47,11 @@ def test_a_snippet_of_the_readme_runs(snippet, tmp_path, monkeypatch, sink):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LANGFUSE_BASE_URL", sink.url)
     code = snippet.replace("http://localhost:4318", sink.url)
-    names = {"chain": RunnableLambda(lambda q: f"answer to {q}"), "index": Index()}
+    names = {
+        "chain": RunnableLambda(lambda q: f"answer to {q}"),
+        "handler": SpanloomCallbackHandler(),
+        "index": Index(),
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         exec(compile(code, str(README), "exec"), names)
