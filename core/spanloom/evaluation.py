@@ -6,6 +6,7 @@ long as it is open. OpenTelemetry's logs API has no content policy of ours behin
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from opentelemetry import _logs
@@ -23,20 +24,31 @@ def emit(score: Score, span: Any = None) -> bool:
     """Tell OpenTelemetry of `score`; False where nobody listens. `span` is the scored span, where it is still open."""
     provider = _logger_provider()
     if provider is not None:
-        provider.get_logger(SCOPE).emit(
-            _logs.LogRecord(
-                timestamp=score.time_ns,
-                context=_place(score),
-                severity_number=_logs.SeverityNumber.INFO,
-                event_name=dialect.EVALUATION,
-                attributes=dialect.genai(score),
-            )
-        )
+        provider.get_logger(SCOPE).emit(_record(score, provider))
         return True
     if span is not None and span.is_recording():
         span.add_event(dialect.EVALUATION, dialect.genai(score), score.time_ns)
         return True
     return False
+
+
+def _record(score: Score, provider: Any) -> Any:
+    """The API's record; of SDKs before 1.39 their own, since their exporters look for its resource."""
+    from opentelemetry.sdk import _logs as sdk_logs  # noqa: PLC0415  whoever set a provider has imported it
+
+    said: dict[str, Any] = {
+        "timestamp": score.time_ns,
+        "context": _place(score),
+        "severity_number": _logs.SeverityNumber.INFO,
+        "event_name": dialect.EVALUATION,
+        "attributes": dialect.genai(score),
+    }
+    former = getattr(sdk_logs, "LogRecord", None)
+    if former is None:
+        return _logs.LogRecord(**said)
+    with warnings.catch_warnings():  # 1.38 announces that it will go
+        warnings.simplefilter("ignore")
+        return former(**said, resource=getattr(provider, "resource", None))
 
 
 def _place(score: Score) -> Context:
