@@ -108,4 +108,14 @@ def prompt_of(value: Any) -> Prompt | None:
         name, version = getattr(value, "name", None), getattr(value, "version", None)
     if name is None or getattr(value, "is_fallback", False):
         return None
-    return Prompt(str(name), version if isinstance(version, int) or version is None else str(version))
+    return Prompt(str(name), version)
+
+
+def prompt_in(metadata: Mapping[str, Any]) -> Prompt | None:
+    """The prompt that a template's or a run's metadata names: `langfuse_prompt` (whatever `prompt_of` takes), or
+    `prompt_name` and `prompt_version`. None where there is none, or nothing that can be read."""
+    with suppress(ValueError, TypeError):
+        if (found := prompt_of(metadata.get("langfuse_prompt"))) is not None:
+            return found
+    name = metadata.get("prompt_name")
+    return Prompt(name, metadata.get("prompt_version")) if isinstance(name, str) else None
