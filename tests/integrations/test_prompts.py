@@ -128,6 +128,8 @@ def test_it_streams_with_its_link(wire):
         ({"prompt_name": "mine", "prompt_version": "v2"}, ("mine", "v2")),
         ({"lc_hub_owner": "me", "lc_hub_repo": "hubbed", "lc_hub_commit_hash": "abc"}, ("hubbed", "abc")),
         ({"langfuse_prompt": text_prompt(is_fallback=True)}, None),
+        ({"langfuse_prompt": ("a", 1, "b")}, None),
+        ({"langfuse_prompt": 7}, None),
         ({"other": 1}, None),
     ],
 )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from spanloom.identity import NOBODY, Identity
 from spanloom.step import Kind, Step
 
-from .prompts import prompt_in
+from .prompts import prompt_of_run
 
 _OWN = frozenset({
     "thread_id", "checkpoint_id", "checkpoint_ns", "task_id", "run_id", "assistant_id", "graph_id", "run_attempt",
@@ -40,7 +40,7 @@ def identity_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> Identity:
         or metadata.get("thread_id")
     )
     rest = {k: v for k, v in metadata.items() if k not in _OWN and not k.startswith(_OWN_PREFIXES)}
-    prompt = prompt_in(metadata)
+    prompt = prompt_of_run(metadata)
     if not (user or session or own or rest or metadata.get("tenant") or prompt):
         return NOBODY
     return Identity(

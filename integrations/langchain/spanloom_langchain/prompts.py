@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_core.prompts import ChatMessagePromptTemplate, ChatPromptTemplate, MessagesPlaceholder
-from spanloom.identity import Prompt, prompt_of
+from spanloom.identity import Prompt, prompt_in
 from spanloom.recorder import Recorder
 from spanloom.step import Kind, Step
 
@@ -50,16 +50,12 @@ def _template(text: str) -> str:
     )
 
 
-def prompt_in(metadata: Mapping[str, Any]) -> Prompt | None:
-    """The prompt that a run's metadata names: `langfuse_prompt` (a prompt of Langfuse's SDK, a name, a pair),
-    `prompt_name` and `prompt_version`, or what LangChain's hub notes."""
-    if (found := prompt_of(metadata.get("langfuse_prompt"))) is not None:
+def prompt_of_run(metadata: Mapping[str, Any]) -> Prompt | None:
+    """The prompt that a run's metadata names, be it as `prompt_in` reads it or as LangChain's hub notes it."""
+    if (found := prompt_in(metadata)) is not None:
         return found
-    if isinstance(name := metadata.get("prompt_name"), str):
-        return prompt_of((name, metadata.get("prompt_version")))
-    if isinstance(name := metadata.get("lc_hub_repo"), str):
-        return prompt_of((name, metadata.get("lc_hub_commit_hash")))
-    return None
+    name = metadata.get("lc_hub_repo")
+    return Prompt(name, metadata.get("lc_hub_commit_hash")) if isinstance(name, str) else None
 
 
 class Links:

@@ -9,7 +9,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate, PromptTemplate
-from spanloom.identity import Prompt, prompt_of
+from spanloom.identity import Prompt, prompt_in
 from spanloom.step import Deferred, Step
 
 from . import translate
@@ -48,11 +48,7 @@ def _template(text: str) -> str:
 
 def predicted(template: BasePromptTemplate | Any, variables: Mapping[str, Any] | None) -> tuple[Prompt, Any] | None:
     """The managed prompt that `template` is, by its metadata, and its variables."""
-    metadata = getattr(template, "metadata", None) or {}
-    name = metadata.get("prompt_name")
-    prompt = prompt_of(metadata.get("langfuse_prompt")) or (
-        prompt_of((name, metadata.get("prompt_version"))) if isinstance(name, str) else None
-    )
+    prompt = prompt_in(getattr(template, "metadata", None) or {})
     if prompt is None:
         return None
     return prompt, Deferred(translate.readable, ({**getattr(template, "kwargs", {}), **(variables or {})},))
