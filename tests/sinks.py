@@ -111,13 +111,15 @@ class _Sink:
 
 class HttpSink(_Sink):
     """`status` is what it answers, after what stands in `statuses`; while `open` is not set it takes requests and
-    answers none. `headers` go out with each answer. Requests to other paths than OTLP's are kept too, without spans."""
+    answers none. `headers` go out with each answer, which takes `seconds`. Requests to other paths than OTLP's are
+    kept too, without spans."""
 
     def __init__(self):
         super().__init__()
         self.status = 200
         self.statuses: list[int] = []
         self.headers: dict[str, str] = {}
+        self.seconds = 0.0
         self.open = threading.Event()
         self.open.set()
         self.arrived = threading.Semaphore(0)
@@ -132,6 +134,7 @@ class HttpSink(_Sink):
                 body = {"gzip": gzip.decompress, "deflate": zlib.decompress}.get(encoding, bytes)(body)
                 sink.arrived.release()
                 sink.open.wait(30)
+                time.sleep(sink.seconds)
                 request = Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
                 status = sink.statuses.pop(0) if sink.statuses else sink.status
                 if status == 200 and self.path.endswith("/v1/traces"):

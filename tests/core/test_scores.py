@@ -332,3 +332,12 @@ def test_phoenix_takes_scores_as_annotations_of_spans_and_of_traces(configured, 
     }]}]  # fmt: skip
     request = next(r for r in http_sink.requests if r.path == "/v1/span_annotations")
     assert request.headers["authorization"] == "Bearer k"
+
+
+def test_many_scores_take_their_time_and_none_fails_for_those_before_it(configured, http_sink):
+    """Each is a request: together they may take longer than the timeout, which is for one."""
+    loom = configured(langfuse(http_sink, timeout=0.5))
+    http_sink.seconds = 0.02
+    given = [loom.score("s", n, trace_id=TRACE) for n in range(60)]
+    assert loom.flush(timeout=30)
+    assert [body["id"] for body in http_sink.posted(PATH)] == given

@@ -186,3 +186,20 @@ def test_after_our_shutdown_the_sdks_filter_is_its_own_again(both):
         pass
     both.client.flush()
     assert [s.name for s in both.langfuse.spans] == ["x"]
+
+
+def test_a_llama_index_run_inside_an_observation(both):
+    from llama_index.core.llms import MockLLM
+    from spanloom_llama_index import instrument, uninstrument
+
+    both.sdk()
+    instrument(both.ours())
+    try:
+        with both.client.start_as_current_observation(name="handle"):
+            MockLLM().complete("hello")
+    finally:
+        uninstrument()
+    both.flush()
+    expected = {"handle": "", "MockLLM.complete": "handle"}
+    assert both.tree(both.langfuse) == expected
+    assert both.tree(both.otlp) == expected

@@ -25,6 +25,7 @@ from ..weave import Ended
 QUEUE_SPANS = 20_000
 BATCH_SPANS = 512
 DELAY_SECONDS = 1.0
+_SCORES_AT_ONCE = 32  # each may be a request of its own: spans must not wait for long
 
 
 @dataclass(slots=True)
@@ -199,7 +200,11 @@ class Delivery:
                 if left <= 0:
                     break
                 self._condition.wait(left)
-            batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+            batch: list[Ended | Score] = []
+            scores = 0
+            while self._queue and len(batch) < self._batch and scores < _SCORES_AT_ONCE:
+                batch.append(item := self._queue.popleft())
+                scores += isinstance(item, Score)
             self._busy = len(batch)
             if not self._queue:
                 self._wanted = False

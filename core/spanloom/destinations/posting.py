@@ -19,7 +19,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.25, 8.0  # seconds
 
 class Posting:
     """Sends JSON to `url`. A connection that breaks and an answer of 429 or 5xx are tried again, for `timeout` seconds
-    in all for one call of `send`; `Retry-After` is heeded. `headers` are this receiver's own. Used by one thread."""
+    in all for one object; `Retry-After` is heeded. `headers` are this receiver's own. Used by one thread."""
 
     def __init__(self, name: str, url: str, headers: Mapping[str, str], *, timeout: float) -> None:
         self._name, self._url, self._headers, self._timeout = name, url, dict(headers), timeout
@@ -30,14 +30,14 @@ class Posting:
         self._closed.set()
 
     def send(self, bodies: Iterable[Any]) -> int:
-        """How many of `bodies` were taken. A refused one leaves the others; where the time is over, all fail."""
+        """How many of `bodies` were taken. A refused one leaves the others; where one could not be delivered in its
+        time, those after it fail too."""
         from .session import own_session  # noqa: PLC0415  costs 30 ms: only where used
 
-        deadline = time.monotonic() + self._timeout
         taken = 0
         with own_session(self._headers) as session:
             for body in bodies:
-                status = self._post(session, body, deadline)
+                status = self._post(session, body, time.monotonic() + self._timeout)
                 if status is not None and status < 300:  # noqa: PLR2004
                     taken += 1
                 elif status is None or status in _AGAIN:
