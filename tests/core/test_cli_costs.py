@@ -1,5 +1,6 @@
 """`spanloom costs`: what a local file's model calls cost, by whatever the bill is split by."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -170,6 +171,17 @@ def test_from_a_traced_call_to_the_table(configured, tmp_path):
         assert [line[0] for line in lines[1:-1]] == names
         assert lines[-1] == ["Total", "2", "2,000", "400", "$0.012240"]
     assert set(GROUPS) == {"user", "tenant", "model", "tag", "prompt", "feature", "day"}
+
+
+def test_a_shown_trace_tells_the_cost_of_each_call_and_of_all(file):
+    trace = "ab" * 16
+    for n, cost in enumerate(["0.00024", "0.0001", None]):
+        made = dataclasses.replace(row(cost=cost), trace_id=trace, start_ns=NOW + n, end_ns=NOW + n + 1)
+        file.write([made])
+    done = CliRunner().invoke(main, ["show", trace], env={"COLUMNS": "100", "NO_COLOR": "1"})
+    header = done.output.splitlines()[1]
+    assert "3,000 → 600 tokens · $0.000340" in header
+    assert [line.count("$0.000240") for line in done.output.splitlines() if "$0.000240" in line] == [1]
 
 
 # ---------------------------------------------------------------- files of an older version

@@ -99,7 +99,7 @@ def since_ns(text: str) -> int:
 
 def print_costs(sums: dict[str | None, Sum], total: Sum, by: str, console: Console) -> None:
     """A line for each name and one for all. Names are cut, and on a narrow terminal columns left out, so lines fit."""
-    places = _places(total.cost or Decimal(0))
+    places = words.dollar_places(total.cost or Decimal(0))
     dash = "–" if console.encoding.startswith("utf") else "-"
     lines = [(f"(no {by})" if name is None else words.one_line(name), one) for name, one in sums.items()]
     lines.append(("Total", total))
@@ -108,7 +108,7 @@ def print_costs(sums: dict[str | None, Sum], total: Sum, by: str, console: Conso
         "Calls": [f"{one.calls:,}" for _, one in lines],
         "Input": [f"{one.input_tokens:,}" for _, one in lines],
         "Output": [f"{one.output_tokens:,}" for _, one in lines],
-        "Cost": [_amount(one.cost, places, dash) for _, one in lines],
+        "Cost": [dash if one.cost is None else words.dollars(one.cost, places) for _, one in lines],
         "Unpriced": [f"{one.unpriced:,}" if one.unpriced else "" for _, one in lines],
     }
     if not total.unpriced:
@@ -146,16 +146,3 @@ def print_costs(sums: dict[str | None, Sum], total: Sum, by: str, console: Conso
         )
     if by == "tag" and sum(one.calls for one in sums.values()) > total.calls:
         console.print("A call with several tags stands under each of them, and once in the total.", style="dim")
-
-
-def _places(total: Decimal) -> int:
-    """Decimal places, alike in all lines: cents alone where they are many."""
-    return next((places for least, places in ((Decimal(100), 2), (Decimal(1), 4)) if total >= least), 6)
-
-
-def _amount(cost: Decimal | None, places: int, dash: str) -> str:
-    if cost is None:
-        return dash
-    if 0 < cost < Decimal(1).scaleb(-places):
-        return f"<${Decimal(1).scaleb(-places):f}"
-    return f"${cost:,.{places}f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from ..dialects.neutral import SPAN
 from ..store import Row
@@ -29,7 +30,10 @@ def arrange(rows: Sequence[Row]) -> list[Node]:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a trace adds up to. `whole` is False where its root is not in the file."""
+    """What a trace adds up to; `cost` in US dollars, as far as prices are known.
+
+    `whole` is False where its root is not in the file.
+    """
 
     trace_id: str
     name: str
@@ -40,6 +44,7 @@ class Summary:
     errors: int
     input_tokens: int | None
     output_tokens: int | None
+    cost: Decimal | None
     service: str | None
     whole: bool
 
@@ -53,6 +58,7 @@ def summarise(rows: Sequence[Row]) -> Summary:
     tops = arrange(rows)
     steps = [node for node in tops if node.row.kind != SPAN]
     top = min(steps or tops, key=lambda node: (node.row.parent_id is not None, node.row.start_ns)).row
+    costs = [Decimal(r.cost) for r in rows if r.cost is not None]
     return Summary(
         trace_id=top.trace_id,
         name=top.name,
@@ -63,6 +69,7 @@ def summarise(rows: Sequence[Row]) -> Summary:
         errors=sum(_failed(n) and not any(_failed(c) for c in n.children) for n in _all(tops)),
         input_tokens=_sum(r.input_tokens for r in rows),
         output_tokens=_sum(r.output_tokens for r in rows),
+        cost=sum(costs, Decimal(0)) if costs else None,
         service=top.service,
         whole=any(r.parent_id is None for r in rows),
     )

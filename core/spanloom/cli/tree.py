@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,8 @@ class _Drawing:
         ]
         if said := words.tokens(trace.input_tokens, trace.output_tokens, self.glyphs.arrow):
             facts.append(f"{said} tokens")
+        if trace.cost is not None:
+            facts.append(words.dollars(trace.cost))
         who = (tops[0].row.record or {}).get("identity", {})
         about = [trace.service] + [f"{k} {who[k]}" for k in ("user", "session", "tenant") if who.get(k)]
         about += [f"#{tag}" for tag in who.get("tags", ())]
@@ -200,6 +203,8 @@ class _Drawing:
             )
             within = ", ".join(f"{usage[key]:,} {word}" for word, key in parts if usage.get(key))
             facts.append(f"{said} tokens" + (f" ({within})" if within else ""))
+        if row.cost is not None:
+            facts.append(words.dollars(Decimal(row.cost)))
         if (first := record.get("first_token_ns")) is not None:
             facts.append(f"first token after {words.duration(max(0, first - row.start_ns))}")
         facts += [f"finish {reason}" for reason in record.get("finish_reasons", ()) if reason != "stop"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from decimal import Decimal
 
 # Traces hold what strangers wrote: an escape sequence in a prompt must not reach the terminal, nor turn text around.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -54,6 +55,19 @@ def tokens(read: int | None, written: int | None, arrow: str = "→") -> str:
     if read is None and written is None:
         return ""
     return f"{_number(read)} {arrow} {_number(written)}"
+
+
+def dollars(cost: Decimal, places: int | None = None) -> str:
+    """`$1,234.50`, `$0.000240`: with so many decimal places, by default as many as the amount needs."""
+    if places is None:
+        places = dollar_places(cost)
+    least = Decimal(1).scaleb(-places)
+    return f"<${least:f}" if 0 < cost < least else f"${cost:,.{places}f}"
+
+
+def dollar_places(cost: Decimal) -> int:
+    """Cents where there are many of them, else as many decimal places as tell small amounts apart."""
+    return next((places for least, places in ((Decimal(100), 2), (Decimal(1), 4)) if cost >= least), 6)
 
 
 def _number(value: int | None) -> str:
