@@ -31,6 +31,16 @@ class StepHandle:
     name: str = ""
     sampled: bool = True
 
+    @property
+    def decimal_trace_id(self) -> str:
+        """The trace id as a decimal number, as Datadog's evaluations take it."""
+        return str(int(self.trace_id, 16))
+
+    @property
+    def decimal_span_id(self) -> str:
+        """The span id as a decimal number, as Datadog's evaluations take it."""
+        return str(int(self.span_id, 16))
+
 
 @dataclass(frozen=True, slots=True)
 class Score:

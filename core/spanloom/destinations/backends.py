@@ -13,7 +13,7 @@ from typing import Literal, Unpack
 
 from ..content import ContentPolicy
 from ..dialects import genai, langsmith, openinference
-from .backend import Backend, Options, filled, setting
+from .backend import Backend, MeasuringBackend, Options, filled, setting
 from .limits import Limits
 
 
@@ -39,7 +39,7 @@ class Datadog(Backend):
         )
 
 
-class Honeycomb(Backend):
+class Honeycomb(MeasuringBackend):
     """Honeycomb. By its documentation; not tested against it.
 
     `HONEYCOMB_API_KEY`, `HONEYCOMB_API_ENDPOINT` (by default `https://api.honeycomb.io`; in the EU
@@ -71,7 +71,7 @@ _NEW_RELIC = {
 }
 
 
-class NewRelic(Backend):
+class NewRelic(MeasuringBackend):
     """New Relic. By its documentation; not tested against it.
 
     `NEW_RELIC_LICENSE_KEY` fills what is left out; `region` is "eu" for keys that begin so, else "us". It takes 4,095
@@ -95,13 +95,16 @@ class NewRelic(Backend):
         )
 
 
-class Dynatrace(Backend):
+class Dynatrace(MeasuringBackend):
     """Dynatrace SaaS. By its documentation; not tested against it.
 
     `endpoint` is `https://<environment>.live.dynatrace.com/api/v2/otlp`, `api_token` has the scope
-    `openTelemetryTrace.ingest`; `DT_ENDPOINT` (or `DT_API_URL`) and `DT_API_TOKEN` fill what is left out. It takes
-    binary protobuf over HTTP only. Hashes of content are sent by default.
+    `openTelemetryTrace.ingest` (and `metrics.ingest` for `metric_reader()`, whose values are deltas);
+    `DT_ENDPOINT` (or `DT_API_URL`) and `DT_API_TOKEN` fill what is left out. It takes binary protobuf over HTTP only.
+    Hashes of content are sent by default.
     """
+
+    delta = True
 
     def __init__(self, endpoint: str | None = None, api_token: str | None = None, **options: Unpack[Options]) -> None:
         address = setting("endpoint", endpoint, "DT_ENDPOINT", "DT_API_URL")
@@ -115,7 +118,7 @@ class Dynatrace(Backend):
         )
 
 
-class GrafanaCloud(Backend):
+class GrafanaCloud(MeasuringBackend):
     """Grafana Cloud's OTLP gateway. By its documentation; not tested against it.
 
     `endpoint` is `https://otlp-gateway-<zone>.grafana.net/otlp`, `instance_id` the number that stands beside it.
