@@ -153,6 +153,11 @@ def test_a_path_that_is_doubled_is_named(serve, monkeypatch):
     assert f"no traces at /v1/traces/v1/traces: write {server.url}/v1/traces" in failure("--protocol", "http/protobuf")
 
 
+def test_a_path_too_many_is_named(serve):
+    server = serve(lambda _, path, __: 200 if path == "/v1/traces" else 405)
+    assert f"no traces at /otel/v1/traces: write {server.url}/v1/traces" in failure("--otlp", f"{server.url}/otel")
+
+
 def test_langfuses_own_path_is_named(serve):
     server = serve(lambda _, path, __: 401 if path == "/api/public/otel/v1/traces" else 404)
     assert f"write {server.url}/api/public/otel/v1/traces" in failure("--otlp", server.url)

@@ -184,10 +184,17 @@ class Langfuse:
             return 401, {"message": "Invalid credentials."}
         if path == "/api/public/projects":
             return 200, {"data": [{"id": "p1", "name": "sink"}]}
+        if path.startswith("/api/public/v2/prompts/"):
+            return self._prompt(path.removeprefix("/api/public/v2/prompts/").partition("?")[0])
         trace_id = path.removeprefix("/api/public/traces/")
         if any(o.trace_id == trace_id for o in self.rows.values()):
             return 200, {"id": trace_id}
         return 404, {"message": "Not Found"}
+
+    def _prompt(self, name):
+        """Version 5 of any prompt."""
+        said = {"name": name, "version": 5, "type": "text", "prompt": "Answer {{question}}", "config": {}}
+        return 200, {**said, "labels": ["production"], "tags": [], "commitMessage": None, "resolutionGraph": None}
 
     # ---------------------------------------------------------------- what it shows
     def traces(self):

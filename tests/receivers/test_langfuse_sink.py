@@ -3,9 +3,16 @@
 import json
 
 import pytest
+import spanloom
 from click.testing import CliRunner
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langfuse import Langfuse as LangfuseClient
+from langfuse._client.resource_manager import LangfuseResourceManager
+from opentelemetry.sdk.trace import TracerProvider
 from spanloom import ContentPolicy, Langfuse
 from spanloom.cli import main
+from spanloom.testing import strict
+from spanloom_langchain import SpanloomCallbackHandler, prompt_from_langfuse
 
 from tests.receivers import application, langfuse_server
 from tests.receivers.application import ANSWER, ANSWERING, CALLING, HOPELESS, QUESTION
@@ -197,3 +204,26 @@ def test_the_doctor_finds_it_well(monkeypatch):
     assert done.exit_code == 0, done.output
     assert "The trace came back" in done.output
     assert server.refused == []
+
+
+def test_a_prompt_got_by_the_sdk_is_linked_to_the_generation_that_comes_from_us():
+    server, provider = langfuse_server.Langfuse(), TracerProvider(shutdown_on_exit=False)
+    loom = spanloom.configure(Langfuse(PUBLIC, SECRET, server.url), tracer_provider=provider)
+    client = LangfuseClient(public_key=PUBLIC, secret_key=SECRET, base_url=server.url, tracer_provider=provider)
+    try:
+        with strict():
+            model = GenericFakeChatModel(messages=iter(["Fine."]))
+            chain = prompt_from_langfuse(client.get_prompt("support")) | model
+            chain.invoke({"question": "why"}, {"callbacks": [SpanloomCallbackHandler(loom)]})
+            assert loom.shutdown(10.0)
+            client.flush()
+        (trace,) = server.traces()
+        (generation,) = trace.named("GenericFakeChatModel")
+        assert generation.prompt == ("support", 5)
+        assert generation.input == [{"role": "user", "content": "Answer why"}]
+        assert generation.metadata["prompt_variables"] == {"question": "why"}
+        assert server.refused == []
+    finally:
+        client.shutdown()
+        LangfuseResourceManager._instances.clear()
+        server.close()

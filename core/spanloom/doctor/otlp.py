@@ -115,7 +115,8 @@ def _other_paths(url: str) -> list[str]:
     while once.endswith(_PATH * 2):
         once = once.removesuffix(_PATH)
     base = once.removesuffix(_PATH)
-    found = [once, base + _PATH, base + _LANGFUSE_PATH + _PATH]
+    parts = urlsplit(url)
+    found = [once, base + _PATH, f"{parts.scheme}://{parts.netloc}{_PATH}", base + _LANGFUSE_PATH + _PATH]
     return [other for other in dict.fromkeys(found) if other != url]
 
 
