@@ -23,10 +23,12 @@ def balanced(counts):
     return counts["offered"] == counts["exported"] + counts["dropped"] + counts["failed"] + counts["queued"]
 
 
+@pytest.fixture
 def refused_port():
+    """A port that nobody listens at, and that nobody else is given meanwhile."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
+        yield held.getsockname()[1]
 
 
 def test_a_hanging_receiver_delays_neither_the_application_nor_the_other(configured, http_sink, second_sink):
@@ -94,14 +96,13 @@ def test_a_receiver_that_refuses_costs_its_own_spans_only(configured, http_sink,
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-def test_a_receiver_that_is_not_there(configured, second_sink, protocol):
-    gone = Otlp(f"http://127.0.0.1:{refused_port()}", protocol=protocol, timeout=0.3)
+def test_a_receiver_that_is_not_there(configured, second_sink, refused_port, protocol):
+    gone = Otlp(f"http://127.0.0.1:{refused_port}", protocol=protocol, timeout=0.3)
     loom = configured(gone, Langfuse("pk", "sk", second_sink.url))
     record(loom, 20)
     assert not loom.flush(timeout=10)
-    stats = loom.stats()["destinations"]
-    assert stats["otlp"]["failed"] == 20
-    assert stats["langfuse"]["exported"] == 20
+    wait_until(lambda: loom.stats()["destinations"]["otlp"]["failed"] == 20, "all spans failed", deadline=60)
+    assert loom.stats()["destinations"]["langfuse"]["exported"] == 20
 
 
 def test_a_full_queue_drops_and_counts_and_says_so_once(configured, http_sink, caplog):
