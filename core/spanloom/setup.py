@@ -57,7 +57,7 @@ class Loom:
         return self._provider
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send what has ended so far. True where every destination took all of it within `timeout` seconds."""
+        """Send what has ended so far. True where all that ended since the last flush has arrived, in time."""
         deadline = time.monotonic() + timeout
         self.recorder.evict()
         self._wake()

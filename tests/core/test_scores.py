@@ -154,7 +154,8 @@ def test_a_full_queue_drops_scores_and_counts_them(configured, http_sink):
         loom.score("more", 1, trace_id=TRACE)
     assert loom.stats()["destinations"]["langfuse"]["dropped"] == 3
     http_sink.open.set()
-    assert loom.flush()
+    assert not loom.flush(), "three were lost"
+    assert loom.flush(), "and are told of once"
 
 
 def test_comments_pass_the_policy_of_each_destination(configured, http_sink, tmp_path):

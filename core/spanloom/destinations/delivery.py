@@ -73,6 +73,7 @@ class Delivery:
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._busy = 0
+        self._lost_told = 0  # how many losses a flush has answered for
         self._wanted = False
         self._stopped = False
 
@@ -123,19 +124,23 @@ class Delivery:
             self._condition.notify_all()
 
     def flush(self, timeout: float) -> bool:
-        """Send what is queued now. True where all of it was delivered within `timeout` seconds."""
+        """Send what is queued now. True where all that came since the last flush was delivered by the time it returns.
+
+        What was lost in between counts too, so that the answer does not depend on when the worker tried.
+        """
         deadline = time.monotonic() + timeout
         self.wake()
         with self._condition:
             counts = self._counts
             wanted = counts.offered - counts.dropped  # spans are sent in the order they came
-            lost = counts.failed + counts.dropped
             while counts.exported + counts.failed < wanted:
                 left = deadline - time.monotonic()
                 if left <= 0 or (self._stopped and not self._busy):
                     return False
                 self._condition.wait(left)
-            return counts.failed + counts.dropped == lost
+            lost = counts.failed + counts.dropped
+            told, self._lost_told = self._lost_told, lost
+            return lost == told
 
     def stop(self, timeout: float) -> bool:
         """Send what is queued and end the thread; what is not sent within `timeout` seconds is dropped and counted.
