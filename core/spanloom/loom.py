@@ -1,0 +1,200 @@
+"""The handle to a running configuration: flush, shut down, count, score."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from opentelemetry import trace
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+from . import evaluation, scores
+from .content.plain import clean
+from .destinations.delivery import Delivery
+from .destinations.destination import Destination
+from .guard import GUARD, log
+from .metrics import Metrics
+from .prices import PriceList
+from .recorder import Recorder
+from .weave import Weave
+
+
+class Loom:
+    """The handle that `configure()` returns; also a context manager that shuts down at the end of its block."""
+
+    def __init__(
+        self,
+        provider: TracerProvider,
+        weave: Weave,
+        recorder: Recorder,
+        destinations: Sequence[tuple[Destination, Delivery]],
+        prices: PriceList,
+        version: str,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
+        self._provider, self._weave, self._destinations = provider, weave, tuple(destinations)
+        self.recorder, self.prices = recorder, prices
+        self.metrics = Metrics(meter_provider, version, prices, self.stats)
+        self._lock = threading.Lock()
+        self._down = False
+
+    @property
+    def tracer_provider(self) -> TracerProvider:
+        """The OpenTelemetry SDK provider that the spans are made by."""
+        return self._provider
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Send what has ended so far. True where all that ended since the last flush has arrived, in time."""
+        deadline = time.monotonic() + timeout
+        self.recorder.evict()
+        self._wake()
+        done = [delivery.flush(max(0.0, deadline - time.monotonic())) for _, delivery in self._destinations]
+        self.metrics.delivery.flush(max(0.0, deadline - time.monotonic()))
+        return all(done)
+
+    def shutdown(self, timeout: float = 5.0) -> bool:
+        """End open steps as `incomplete`, send what is queued, and stop; at most about `timeout` seconds.
+
+        True where everything was delivered. A second call does nothing. The provider is left as it was; its own
+        `shutdown()` does this too.
+        """
+        with self._lock:
+            if self._down:
+                return True
+            self._down = True
+        self.recorder.end_all()
+        if self._weave.sinks == self._sinks():
+            self._weave.sinks, self._weave.flush, self._weave.stop, self._weave.beside = (), None, None, None
+        deadline = time.monotonic() + timeout
+        self._wake()
+        done = []
+        for destination, delivery in self._destinations:
+            done.append(delivery.stop(max(0.0, deadline - time.monotonic())))
+            with GUARD.watching(f"spanloom.destinations.{destination.name}.close"):
+                destination.close()
+        self.metrics.delivery.stop(max(0.0, deadline - time.monotonic()))
+        return all(done)
+
+    def after_fork(self) -> None:
+        """In a forked child: whatever lock another thread of the parent held, nobody will let go of."""
+        self._lock = threading.Lock()
+        self.recorder.after_fork()
+        self.prices.after_fork()
+
+    def _replaced(self) -> None:
+        warnings.warn(
+            "spanloom.configure() was called again: the first configuration is shut down and replaced.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        self.shutdown()
+
+    def _wake(self) -> None:
+        """All destinations at once: one that hangs must not use up the time of the next."""
+        for _, delivery in self._destinations:
+            delivery.wake()
+        self.metrics.delivery.wake()
+
+    def stats(self) -> dict[str, Any]:
+        """Counts since the start.
+
+        `{"steps": {opened, open, evicted, repeated}, "destinations": {name: {offered, queued, exported, dropped,
+        failed}}, "cost": {priced, unknown, without_usage}, "swallowed": {where: times}}`. `cost` counts the calls of
+        models whose cost is known (an answer from a cache costs nothing), whose model has no price, and whose provider
+        told no tokens. For each destination, offered = exported + dropped + failed + queued.
+        """
+        return {
+            "steps": {
+                "opened": self.recorder.opened,
+                "open": len(self.recorder),
+                "evicted": self.recorder.evicted,
+                "repeated": self.recorder.repeated,
+            },
+            "destinations": {delivery.name: delivery.counts() for _, delivery in self._destinations},
+            "cost": self.prices.counts(),
+            "swallowed": dict(GUARD.swallowed),
+        }
+
+    def score(
+        self,
+        name: str,
+        value: float | bool | str,
+        *,
+        step: Any = None,
+        trace_id: str | None = None,
+        span_id: str | None = None,
+        comment: str | None = None,
+        data_type: str | None = None,
+        id: str | None = None,
+    ) -> str | None:
+        """Say how good a trace, or one step of it, was. Returns the score's id; None where nothing is sent.
+
+        `value` is a number, a bool or a text; `data_type` (NUMERIC, BOOLEAN, CATEGORICAL) follows from it. `step` is
+        what `spanloom.current_step()` gives, or a span; or give the ids in hexadecimal, `trace_id` alone for the whole
+        trace; without any, the current step is meant. `comment` is content: each destination's policy decides on it.
+        A score with the `id` of another replaces it.
+
+        It goes through the queues of the destinations that take scores (Langfuse, Local, Phoenix), and out as the event
+        `gen_ai.evaluation.result`. It never blocks and never raises: a score that cannot be is logged. Scores of a
+        trace that is not sampled are not sent.
+        """
+        with GUARD.watching("spanloom.score"):
+            try:
+                return self._score(name, value, step, trace_id, span_id, comment, data_type, id)
+            except scores.ScoreError as error:
+                log.warning("spanloom: no score was sent: %s", error)
+        return None
+
+    def _score(
+        self, name: Any, value: Any, step: Any, trace_id: Any, span_id: Any, comment: Any, data_type: Any, id: Any
+    ) -> str | None:
+        if step is None and trace_id is None:
+            step = self.current_step()
+        target = scores.target_of(step, trace_id, span_id)
+        value = clean(value) if isinstance(value, str) else value
+        comment = None if comment is None else clean(str(comment))
+        score = scores.score_of(clean(name) if isinstance(name, str) else name, value, target, comment, data_type, id)
+        if self._down or not getattr(step, "sampled", True) or not self.recorder.recent.is_sampled(int(target[0], 16)):
+            return None
+        for _, delivery in self._destinations:
+            delivery.put_score(score)
+        open_step = self._weave.enclosing(int(score.span_id, 16)) if score.span_id is not None else None
+        evaluation.emit(score, open_step.step.span if open_step is not None else None)
+        return score.id
+
+    def current_step(self) -> scores.StepHandle | None:
+        """The step that the caller is inside of; None outside of any."""
+        ids = trace.get_current_span().get_span_context()
+        if not ids.is_valid:
+            return None
+        trace_id, span_id = trace.format_trace_id(ids.trace_id), trace.format_span_id(ids.span_id)
+        if not self.recorder.recent.is_sampled(ids.trace_id):
+            return scores.StepHandle(trace_id, span_id, sampled=False)
+        enclosing = self._weave.enclosing(ids.span_id)
+        if enclosing is None:
+            return None
+        step = enclosing.step
+        return scores.StepHandle(trace_id, trace.format_span_id(step.span_id), step.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    def _beside(self, processors: Sequence[Any]) -> None:
+        """Tell the destinations that ask which other processors see the same spans."""
+        for destination, _ in self._destinations:
+            if (told := getattr(destination, "beside", None)) is not None:
+                with GUARD.watching(f"spanloom.destinations.{destination.name}.beside"):
+                    told(processors)
+
+    def _sinks(self) -> tuple[Delivery, ...]:
+        return tuple(delivery for _, delivery in self._destinations)
