@@ -60,7 +60,7 @@ def test_handlers_of_others_change_nothing(traced, other, first, asynchronous):
         chain.invoke({"q": "x"}, config)
         list(chain.stream({"q": "x"}, config))
     assert traced.tree() == CHAIN * (1 if asynchronous else 2)
-    assert set(traced.parent_of_probe()) == {"Chat"}
+    assert set(traced.probes()) == {"Chat"}
 
 
 def test_a_log_line_written_in_a_body_carries_the_trace_and_span_id(traced, caplog):

@@ -38,8 +38,8 @@ def test_each_body_is_the_parent_of_the_spans_it_opens(traced):
         return Chat(probe_name="probe").invoke(x)
 
     RunnableLambda(body, name="root").invoke("q", traced.config)
-    assert traced.parent_of_probe("probe") == ["Chat", "Words", "root"]
-    assert traced.parent_of_probe("redis") == ["Shelf", "search"]
+    assert traced.probes("probe") == ["Chat", "Words", "root"]
+    assert traced.probes("redis") == ["Shelf", "search"]
 
 
 def test_async_bodies_too(traced):
@@ -49,10 +49,10 @@ def test_async_bodies_too(traced):
             return await Chat(probe_name="probe").ainvoke(x)
 
     asyncio.run(RunnableLambda(body, name="root").ainvoke("q", traced.config))
-    assert traced.parent_of_probe("probe") == ["Chat"]
-    assert traced.parent_of_probe("redis") == ["Shelf", "search"]
-    assert traced.parent_of_probe("http") == ["weather"]
-    assert traced.parent_of_probe("after") == ["root"]
+    assert traced.probes("probe") == ["Chat"]
+    assert traced.probes("redis") == ["Shelf", "search"]
+    assert traced.probes("http") == ["weather"]
+    assert traced.probes("after") == ["root"]
 
 
 def test_a_prompt_function_and_a_thread_with_a_copied_context_too(traced):
@@ -62,7 +62,7 @@ def test_a_prompt_function_and_a_thread_with_a_copied_context_too(traced):
         return x
 
     RunnableLambda(body, name="root").invoke("q", traced.config)
-    assert traced.parent_of_probe("thread") == ["root"]
+    assert traced.probes("thread") == ["root"]
 
 
 def test_a_model_that_streams_has_its_request_inside_and_its_consumer_outside(traced, outer):
@@ -71,8 +71,8 @@ def test_a_model_that_streams_has_its_request_inside_and_its_consumer_outside(tr
         assert trace.get_current_span() is outer
         with probe("consumer"):
             pass
-    assert traced.parent_of_probe("request") == ["Chat"]
-    assert set(traced.parent_of_probe("consumer")) == {None}  # the request span is still open, so it is not exported
+    assert traced.probes("request") == ["Chat"]
+    assert set(traced.probes("consumer")) == {None}  # the request span is still open, so it is not exported
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -149,7 +149,7 @@ def test_a_span_that_the_application_opens_in_a_body_stays_current_around_nested
 
     asyncio.run(RunnableLambda(body, name="root").ainvoke("q", traced.config))
     assert seen == [True, True, True]
-    assert traced.parent_of_probe("mine") == ["root"]
+    assert traced.probes("mine") == ["root"]
 
 
 def test_a_root_under_a_span_of_the_application_joins_its_trace(traced, outer):

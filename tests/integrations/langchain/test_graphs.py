@@ -46,7 +46,7 @@ def test_a_subgraph_nests_in_its_node_and_spans_in_theirs(traced):
     inner = line(a=visit).compile(name="inner")
     line(first=visit, sub=inner).compile(name="outer").invoke({"seen": []}, traced.config)
     assert traced.tree() == ["chain:outer", "  chain:first", "  chain:sub", "    chain:inner", "      chain:a"]
-    assert traced.parent_of_probe() == ["a", "first"]
+    assert traced.probes() == ["a", "first"]
     assert traced.memory.step("a").graph["node"] == "a"
     assert traced.memory.step("first").graph["step"] == 1
 

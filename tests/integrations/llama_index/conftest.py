@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import spanloom
 from llama_index.core import Settings
 from opentelemetry import trace
-from spanloom.testing import Memory, strict
+from spanloom.testing import strict
 from spanloom_llama_index import instrument, registration, uninstrument
 
 from tests.integrations.llama_index.fakes import FakeLLM, embedding
+from tests.integrations.traced import Traced
 
 FRAMEWORK_WARNINGS = (  # of LlamaIndex's own making
     "ignore:is_running called from within a step",
@@ -30,39 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 
-class Traced:
-    """One configuration in memory, with LlamaIndex instrumented."""
-
+class LlamaIndexTraced(Traced):
     def __init__(self) -> None:
-        self.memory = Memory()
-        self.loom = spanloom.configure(self.memory, service_name="tests")
+        super().__init__()
         instrument()
-
-    def tree(self) -> list[str]:
-        self.flush()
-        return self.memory.tree()
-
-    def flush(self) -> None:
-        assert self.loom.flush(5.0)
-
-    def outcomes(self) -> dict[str, str]:
-        self.flush()
-        return {s.name: str(s.outcome) for s in self.memory.steps}
-
-    def probes(self, name: str = "probe") -> list[str | None]:
-        """The names of the spans right above each span of "another library"."""
-        self.flush()
-        by_id = {e.span.context.span_id: e for e in self.memory.spans}
-        parents = []
-        for ended in self.memory.spans:
-            if ended.step is None and ended.span.name == name:
-                parent = by_id.get(ended.span.parent.span_id) if ended.span.parent else None
-                parents.append(parent.step.name if parent and parent.step else parent.span.name if parent else None)
-        return sorted(parents, key=str)
-
-    @property
-    def still_open(self) -> list[str]:
-        return [s.name for s in self.loom.recorder._open.values()]
 
     async def opened(self, name: str) -> None:
         """Let the event loop run until a step of that name is open."""
@@ -79,11 +50,11 @@ class Traced:
 
 
 @pytest.fixture
-def traced() -> Iterator[Traced]:
+def traced() -> Iterator[LlamaIndexTraced]:
     before_model, before_embedding = Settings._llm, Settings._embed_model
     Settings.llm, Settings.embed_model = FakeLLM(), embedding()
     with strict():
-        traced = Traced()
+        traced = LlamaIndexTraced()
         before = trace.get_current_span()
         try:
             yield traced
