@@ -32,19 +32,31 @@ class _Leaf:
     """A model or retriever step: its body runs in its caller's own frame, where no framework variable tells it apart.
 
     `frame_id` is the frame that calls the body, in the task that began the step. A call that was cancelled is never
-    reported as ended, and its exception may live on: but its frame is on that task's stack no more.
+    reported as ended, and its exception may live on: but its frame is on that task's stack no more. `running` tells
+    apart the steps of one batch, whose bodies share a frame.
     """
 
-    __slots__ = ("at", "below", "frame_id", "step")
+    __slots__ = ("at", "below", "frame_id", "running", "step")
 
-    def __init__(self, step: Step, at: Hashable, below: _Leaf | None, frame_id: int | None) -> None:
-        self.step, self.at, self.below, self.frame_id = step, at, below, frame_id
+    def __init__(
+        self, step: Step, at: Hashable, below: _Leaf | None, frame_id: int | None, running: Locate | None
+    ) -> None:
+        self.step, self.at, self.below, self.frame_id, self.running = step, at, below, frame_id, running
+
+    @property
+    def over(self) -> bool:
+        """Whether it will not be current any more. From its first chunk on, a model's body alternates with the consumer
+        of its stream."""
+        step = self.step
+        return step.closed or step.streaming or (step.end_holder is not None and step.end_holder() is None)
 
     @property
     def live(self) -> bool:
+        """Whether the caller is in its body, as far as the leaf itself can tell."""
         step = self.step
-        # From its first chunk on, a model's body alternates with the consumer of its stream.
-        if step.closed or step.streaming or (step.end_holder is not None and step.end_holder() is None):
+        if self.over:
+            return False
+        if self.running is not None and self.running() != step.run_id:
             return False
         if self.frame_id is None or step.task is None or running_task() is not step.task():
             return True
@@ -133,11 +145,12 @@ class CurrentStep:
         """`between` are the packages whose frames lie between a leaf's caller and `enter`."""
         self.locate, self.span_of, self._between = locate, span_of, (__package__, *between)
 
-    def enter(self, step: Step, *, leaf: bool = False, base: Hashable = None) -> None:
+    def enter(self, step: Step, *, leaf: bool = False, base: Hashable = None, running: Locate | None = None) -> None:
         """Make sure that code inside `step`'s body sees its span. Call it in the context that the body inherits.
 
         `leaf` marks a step whose body the framework's variable does not tell from its caller's. `base` is the run that
-        the caller is inside of, where `locate` already answers with `step`'s own.
+        the caller is inside of, where `locate` already answers with `step`'s own. `running` names the leaf whose body
+        runs, where several begin before any does.
         """
         before = get_current()
         run_id = self.locate()
@@ -145,13 +158,13 @@ class CurrentStep:
             if not leaf:
                 return  # it already answers for every step of this framework
             outer, base, below = before.outer, before.base, before.leaf
-            while below is not None and not below.live:
+            while below is not None and (below.over or (below.running is None and not below.live)):
                 below = below.below
         else:
             outer, below = before, None
             if base is None and run_id != step.run_id:
                 base = run_id
-        inner = _Leaf(step, run_id, below, self._caller(step)) if leaf else None
+        inner = _Leaf(step, run_id, below, self._caller(step), running) if leaf else None
         entered = StepContext(outer, base, self.locate, self.span_of, inner)
         attach(entered)
         step.entry = (entered, before)

@@ -16,10 +16,10 @@ from spanloom.setup import Loom
 from spanloom.step import FIRST_TOKEN, TOOL_CALL_DISPATCHED, Deferred, Event, Kind, Outcome, Step
 
 from . import labels
+from .frames import left_unread
 from .messages import answers_of, documents_of, messages_of, prompt_of, snapshot, tools_of, value_of
 from .results import note_result, request_parameters
 from .runs import Runs, key_of
-from .streams import left_unread
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -288,17 +288,8 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         step.parameters = request_parameters(params, metadata)
         if tools := params.get("tools") or params.get("functions"):
             step.content.tool_definitions = Deferred(tools_of, (tuple(tools),))
-        # Prompts of one batch start back to back in one frame: which body runs cannot be told, so none is current.
-        alone = (kwargs.get("batch_size") or 1) == 1
-        self._runs.open(
-            step,
-            run_id,
-            parent_run_id,
-            metadata,
-            tags,
-            leaf=alone,
-            enter=alone,
-        )
+        batch = (kwargs.get("batch_size") or 1) > 1
+        self._runs.open(step, run_id, parent_run_id, metadata, tags, leaf=True, batch=batch)
 
     def _note_answer(self, step: Step, result: LLMResult) -> None:
         generations = tuple(note_result(step, result))

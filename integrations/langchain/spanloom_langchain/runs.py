@@ -18,6 +18,7 @@ from spanloom.recorder import Recorder, note_error
 from spanloom.setup import Loom, current_loom
 from spanloom.step import Kind, Outcome, Step
 
+from .frames import running_prompt
 from .labels import graph_place, identity_of
 from .outcomes import leaves_orphans, outcome_of
 from .prompts import Links
@@ -79,9 +80,9 @@ class Runs:
         tags: Sequence[str] | None,
         *,
         leaf: bool = False,
-        enter: bool = True,
+        batch: bool = False,
     ) -> None:
-        """Open `step`; `leaf` and `enter` as for `CurrentStep.enter`."""
+        """Open `step`; `leaf` as for `CurrentStep.enter`, `batch` where others start before its body runs."""
         recorder = self._recorder()
         if recorder is None:
             return
@@ -97,8 +98,8 @@ class Runs:
         elif step.kind is Kind.LLM:
             self._prompts.give(step, parent, recorder)
         opened = recorder.open(step, parent, context, end_holder=run_id)
-        if opened is not None and enter:
-            self._current_step(recorder).enter(step, leaf=leaf)
+        if opened is not None:
+            self._current_step(recorder).enter(step, leaf=leaf, running=_running_prompt if batch else None)
 
     def close(self, step: Step, outcome: Outcome, error: BaseException | None = None) -> None:
         """End `step`."""
@@ -170,6 +171,10 @@ def _parent(recorder: Recorder, reported: Hashable) -> Hashable:
     if reported is None or running is None or running == reported or not recorder.is_below(running, reported):
         return reported
     return running
+
+
+def _running_prompt() -> Hashable:
+    return key_of(running_prompt())
 
 
 def _incoming(metadata: Mapping[str, Any]) -> Context | None:

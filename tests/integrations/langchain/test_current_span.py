@@ -9,7 +9,7 @@ from contextvars import copy_context
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, convert_to_messages
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel
@@ -215,3 +215,24 @@ def test_fifty_requests_on_one_loop_and_ten_threads_do_not_mix(traced):
         name, trace_id = names[span.parent.span_id]
         assert trace_id == span.context.trace_id
         assert name == ("Chat" if span.name == "probe" else "search")
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_each_prompt_of_a_batch_has_the_spans_of_its_own_body(traced, outer, asynchronous):
+    model = Chat(probe_name="probe")
+    prompts = [[("user", "a")], [("user", "b")], [("user", "c")]]
+    prompts = [convert_to_messages(p) for p in prompts]
+    if asynchronous:
+        asyncio.run(model.agenerate(prompts, callbacks=[traced.handler]))
+    else:
+        model.generate(prompts, callbacks=[traced.handler])
+    assert trace.get_current_span() is outer
+    traced.flush()
+    models = {s.span_id for s in traced.memory.steps}
+    assert len(models) == 3
+    assert {e.span.parent.span_id for e in traced.memory.spans if e.step is None} == models
+
+
+def test_string_models_answer_a_batch_in_one_body_so_its_spans_lie_around_it(traced):
+    RunnableLambda(lambda _: Words(probe_name="probe").generate(["a", "b"]), name="root").invoke("q", traced.config)
+    assert traced.probes() == ["root", "root"]
