@@ -19,4 +19,4 @@ CORE = Path(__file__).parents[2] / "core" / "spanloom"
 def test_attribute_keys_live_in_the_dialects(path):
     texts = [n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)]
     keys = [t for t in texts if isinstance(t, str) and t.startswith(("gen_ai.", "langfuse.", "openinference.", "llm."))]
-    assert not [k for k in keys if " " not in k and k.count(".") >= 2]
+    assert not [k for k in keys if " " not in k]

@@ -201,7 +201,7 @@ class Langfuse:
             shown = dialect.render_other(span.name, span.kind, own, visible(ended, self.content), facts)
         else:
             shown = rendered(ended, step, self.content, lambda seen: dialect.render(step, seen, facts))
-            own = {k: v for k, v in own.items() if not k.startswith(("gen_ai.", "error."))}
+            own = dialect.beside(own)
         return copy_of(span, shown, self._resource, parent, own)
 
     def _environment(self) -> str | None:

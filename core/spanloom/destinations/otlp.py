@@ -179,7 +179,7 @@ class Otlp:
         own = dict(ended.span.attributes or {})
         if ended.step is None or self._render is not openinference.render:
             return own
-        return {key: value for key, value in own.items() if not key.startswith("gen_ai.")}
+        return genai.less_own(own)
 
     def _stamped(self, ended: Ended) -> ReadableSpan:
         """A span of another library: as it is, with the identity of the trace it belongs to.

@@ -7,6 +7,7 @@ backends still read it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry.trace import SpanKind
@@ -171,6 +172,11 @@ def cost(step: Step) -> Attributes:
         "spanloom.cost.output": float(step.cost.output),
         "spanloom.cost.currency": step.cost.currency,
     }
+
+
+def less_own(attributes: Mapping[str, Any]) -> Attributes:
+    """`attributes` of a live span less those of these conventions, for a copy in another dialect."""
+    return {key: value for key, value in attributes.items() if not key.startswith("gen_ai.")}
 
 
 def identity(visible: Visible) -> Attributes:

@@ -162,6 +162,11 @@ def cost_details(cost: Cost) -> dict[str, float]:
     return {"input": float(cost.input), "output": float(cost.output), "total": float(cost.total)}
 
 
+def beside(attributes: Mapping[str, Any]) -> Attributes:
+    """What of a step's live span stands beside this dialect: the application's own attributes, none that is misread."""
+    return {k: v for k, v in genai.less_own(attributes).items() if not k.startswith("error.")}
+
+
 def iso(time_ns: int) -> str:
     """The time as Langfuse parses it: ISO 8601 in UTC with microseconds."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
@@ -171,15 +176,7 @@ def iso(time_ns: int) -> str:
 
 def _input_output(step: Step, visible: Visible) -> Attributes:
     """Input and output: both keys or neither, since one of them alone stops the server's search for both."""
-    given: Any = None
-    answer: Any = None
-    match step.kind:
-        case Kind.TOOL:
-            given, answer = visible.arguments, visible.result
-        case Kind.RETRIEVER | Kind.RERANKER:
-            given, answer = visible.query, shape.documents(visible.documents) or None
-        case _:
-            given, answer = visible.input, visible.output
+    given, answer = shape.given_and_answer(step, visible)
     if visible.input_messages:
         chat = shape.chat_messages(visible.input_messages)
         given = {"messages": chat, "tools": _tools(visible)} if visible.tool_definitions else chat

@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..content.visible import Visible
 from ..step import (
     Document,
+    Kind,
     Media,
     Message,
     OtherPart,
     Part,
     Reasoning,
+    Step,
     Text,
     ToolCall,
     ToolCallResponse,
@@ -126,6 +129,18 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in values.items()
         if value is not None
     }
+
+
+# ---------------------------------------------------------------- what a step was given, and what it answered
+def given_and_answer(step: Step, visible: Visible) -> tuple[Any, Any]:
+    """The two by the step's kind, messages apart; None for what there is not."""
+    match step.kind:
+        case Kind.TOOL:
+            return visible.arguments, visible.result
+        case Kind.RETRIEVER | Kind.RERANKER:
+            return visible.query, documents(visible.documents) or None
+        case _:
+            return visible.input, visible.output
 
 
 # ---------------------------------------------------------------- OpenAI's shape, which Langfuse's view understands

@@ -200,13 +200,7 @@ def _content(step: Step, visible: Visible, cut: int) -> Attributes:
 # ---------------------------------------------------------------- input.value and output.value
 def _input_output(step: Step, visible: Visible) -> Attributes:
     """What tables and sessions show: the last thing said as text, a model's whole conversation as JSON."""
-    match step.kind:
-        case Kind.TOOL:
-            given, answer = visible.arguments, visible.result
-        case Kind.RETRIEVER | Kind.RERANKER:
-            given, answer = visible.query, shape.documents(visible.documents) or None
-        case _:
-            given, answer = visible.input, visible.output
+    given, answer = shape.given_and_answer(step, visible)
     if visible.input_messages:
         chat = step.kind is Kind.LLM and not step.completion
         given = {"messages": shape.chat_messages(visible.input_messages)} if chat else _last(visible.input_messages)

@@ -77,11 +77,9 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         step.streaming = "defers_inputs" in kwargs
         if labels.is_agent(step.name, metadata, self._runs.get(parent_run_id), serialized):
             step.kind, step.agent_name = Kind.AGENT, metadata.get("lc_agent_name") or step.name
-        if step.streaming:
-            pass  # {"input": ""} stands for what is not known yet
-        elif step.kind is Kind.AGENT and (said := _messages_in(inputs)):
+        if step.kind is Kind.AGENT and (said := _messages_in(inputs)):
             step.content.input_messages = Deferred(messages_of, (said,))
-        else:
+        elif not step.streaming:  # a stream begins with {"input": ""}, and tells its input at the end
             step.content.input = Deferred(value_of, (snapshot(inputs),))
         step.links = self._runs.resumed(metadata, inputs)
         self._runs.open(step, run_id, parent_run_id, metadata, tags)
