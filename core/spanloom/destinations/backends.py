@@ -13,8 +13,9 @@ from typing import Literal, Unpack
 
 from ..content import ContentPolicy
 from ..dialects import genai, langsmith, openinference
-from .backend import Backend, MeasuringBackend, Options, filled, setting
+from .backend import Backend, MeasuringBackend, filled, setting
 from .limits import Limits
+from .queued import Options
 
 
 class Datadog(Backend):

@@ -18,7 +18,6 @@ from ..content.read import metadata, read
 from ..content.visible import Visible
 from ..dialects.langfuse import SDKS_OWN
 from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known
-from ..errors import ConfigurationError
 from ..guard import GUARD, log
 from ..step import Outcome, Step
 from ..weave import Ended
@@ -40,21 +39,6 @@ class Destination(Protocol):
     def close(self) -> None:
         """Let go of connections and files. Called once, after the queue has stopped."""
         ...
-
-
-def check_settings(kind: str, *, content: object, timeout: float | None, queue_spans: int, batch_spans: int) -> None:
-    """Raise a `ConfigurationError` for what no destination can work with."""
-    if not isinstance(content, ContentPolicy):
-        raise ConfigurationError(f"{kind}(content={content!r}) is no policy: write content=ContentPolicy.full().")
-    if timeout is not None and not (_is_number(timeout) and timeout > 0):
-        raise ConfigurationError(f"{kind}(timeout={timeout!r}) cannot work: write seconds above 0.")
-    for name, value in (("queue_spans", queue_spans), ("batch_spans", batch_spans)):
-        if not (isinstance(value, int) and value > 0):
-            raise ConfigurationError(f"{kind}({name}={value!r}) cannot work: write a whole number above 0.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 # ---------------------------------------------------------------- on the worker

@@ -6,7 +6,7 @@ import base64
 import fnmatch
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -21,11 +21,12 @@ from ..errors import ConfigurationError
 from ..scores import Score
 from ..step import Lineage
 from ..weave import Ended
-from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
-from .destination import Exporter, check_settings, copies, copy_of, rendered, visible
+from .delivery import Delivery
+from .destination import Exporter, copies, copy_of, rendered, visible
 from .endpoint import check_headers, check_url, traces_url
 from .langfuse_sdk import SDK_SCOPE, Leave, left_to_us
 from .posting import Posting
+from .queued import Options, Queued
 
 _CLOUD = "https://cloud.langfuse.com"
 _PATH = "/api/public/otel/v1/traces"
@@ -34,7 +35,7 @@ _TIMEOUT = 10.0  # seconds
 _INGESTION_VERSION = "4"  # 5 is refused; without it the server takes a slower path
 
 
-class Langfuse:
+class Langfuse(Queued):
     """Send traces to Langfuse (cloud or self-hosted) as its own observations: generations, agents, tools, retrievers.
 
     `LANGFUSE_PUBLIC_KEY`, `LANGFUSE_SECRET_KEY`, `LANGFUSE_BASE_URL` (or `LANGFUSE_HOST`),
@@ -62,27 +63,21 @@ class Langfuse:
         secret_key: str | None = None,
         base_url: str | None = None,
         *,
-        content: ContentPolicy | None = None,
         environment: str | None = None,
         release: str | None = None,
         version: str | None = None,
         include: Sequence[str] = (),
         remote_parents: bool = False,
-        timeout: float | None = None,
-        queue_spans: int = QUEUE_SPANS,
-        batch_spans: int = BATCH_SPANS,
-        name: str = "langfuse",
+        **options: Unpack[Options],
     ) -> None:
-        self.name = name
+        super().__init__(options, name="langfuse", content=ContentPolicy.full())
         self.public_key = public_key or os.environ.get("LANGFUSE_PUBLIC_KEY")
         self.secret_key = secret_key or os.environ.get("LANGFUSE_SECRET_KEY")
         self.base_url = base_url or os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or _CLOUD
         self.environment = environment or os.environ.get("LANGFUSE_TRACING_ENVIRONMENT")
         self.release = release or os.environ.get("LANGFUSE_RELEASE")
         self.version = version
-        self.content = ContentPolicy.full() if content is None else content
         self.include, self.remote_parents = tuple([include] if isinstance(include, str) else include), remote_parents
-        self.timeout, self.queue_spans, self.batch_spans = timeout, queue_spans, batch_spans
         self._exporter = Exporter(self._make_exporter)
         self._scores: Posting | None = None
         self._sdk: tuple[Leave, ...] = ()  # of the SDK's processors for this project, on this provider
@@ -96,15 +91,7 @@ class Langfuse:
         self._resource = resource
         self._exporter = Exporter(self._make_exporter)
         self._scores = Posting(self.name, self.address + _SCORES, self._keys(), timeout=self.timeout or _TIMEOUT)
-        return Delivery(
-            self.name,
-            self._export,
-            queue_spans=self.queue_spans,
-            batch_spans=self.batch_spans,
-            tick=tick,
-            accepts=self._includes,
-            export_scores=self._export_scores,
-        )
+        return self.queue(self._export, tick, accepts=self._includes, export_scores=self._export_scores)
 
     def close(self) -> None:
         self._exporter.close()
@@ -124,13 +111,7 @@ class Langfuse:
         return self.base_url.rstrip("/").removesuffix(_PATH).removesuffix(_PATH.removesuffix("/v1/traces"))
 
     def _check(self) -> None:
-        check_settings(
-            "Langfuse",
-            content=self.content,
-            timeout=self.timeout,
-            queue_spans=self.queue_spans,
-            batch_spans=self.batch_spans,
-        )
+        self.check_options()
         for given, missing, variable, argument in (
             (self.public_key, self.secret_key, "LANGFUSE_SECRET_KEY", "secret_key"),
             (self.secret_key, self.public_key, "LANGFUSE_PUBLIC_KEY", "public_key"),

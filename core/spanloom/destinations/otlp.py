@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, Unpack, cast, get_args
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.resources import Resource
@@ -19,9 +19,10 @@ from ..dialects.rendered import Rendered, known
 from ..errors import ConfigurationError
 from ..step import Step
 from ..weave import Ended
-from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
-from .destination import Exporter, check_settings, copies, copy_of, rendered
+from .delivery import Delivery
+from .destination import Exporter, copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
+from .queued import Options, Queued
 
 Protocol = Literal["http/protobuf", "grpc"]
 Dialect = Literal["genai", "openinference"]
@@ -30,7 +31,7 @@ Render: TypeAlias = Callable[[Step, Visible], Rendered]
 _DIALECTS: dict[str, Render] = {"genai": genai.render, "openinference": openinference.render}
 
 
-class Otlp:
+class Otlp(Queued):
     """Send traces to an OTLP receiver: a Collector, Jaeger, Tempo, Honeycomb, Datadog, New Relic.
 
     What is left out is filled by the standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `…_TRACES_ENDPOINT`,
@@ -53,21 +54,15 @@ class Otlp:
         headers: Mapping[str, str] | None = None,
         protocol: Protocol | None = None,
         *,
-        content: ContentPolicy | None = None,
         dialect: Dialect = "genai",
-        timeout: float | None = None,
         compression: Literal["gzip", "deflate", "none"] | None = None,
         insecure: bool | None = None,
-        queue_spans: int = QUEUE_SPANS,
-        batch_spans: int = BATCH_SPANS,
-        name: str = "otlp",
+        **options: Unpack[Options],
     ) -> None:
-        self.name = name
+        super().__init__(options, name="otlp", content=ContentPolicy.hashed())
         self.endpoint, self.headers = endpoint, headers
         self.dialect = dialect
-        self.content = ContentPolicy.hashed() if content is None else content
-        self.timeout, self.compression, self.insecure = timeout, compression, insecure
-        self.queue_spans, self.batch_spans = queue_spans, batch_spans
+        self.compression, self.insecure = compression, insecure
         self.protocol: Protocol = protocol or cast(
             Protocol,
             os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
@@ -85,19 +80,13 @@ class Otlp:
         self._check()
         self._resource = resource
         self._exporter = Exporter(self._make_exporter)
-        return Delivery(self.name, self._export, queue_spans=self.queue_spans, batch_spans=self.batch_spans, tick=tick)
+        return self.queue(self._export, tick)
 
     def close(self) -> None:
         self._exporter.close()
 
     def _check(self) -> None:
-        check_settings(
-            "Otlp",
-            content=self.content,
-            timeout=self.timeout,
-            queue_spans=self.queue_spans,
-            batch_spans=self.batch_spans,
-        )
+        self.check_options()
         if self.protocol not in get_args(Protocol):
             raise ConfigurationError(
                 f'Otlp(protocol={self.protocol!r}) is not known: write protocol="http/protobuf" or protocol="grpc".'

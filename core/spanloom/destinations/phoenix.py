@@ -12,9 +12,10 @@ from ..content import ContentPolicy
 from ..dialects import openinference
 from ..dialects import scores as score_dialect
 from ..scores import Score
-from .backend import TIMEOUT, Backend, Options, filled, setting
+from .backend import TIMEOUT, Backend, filled, setting
 from .delivery import Delivery
 from .posting import Posting
+from .queued import Options
 
 _LOCAL = "http://localhost:6006"
 
