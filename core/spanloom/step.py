@@ -251,6 +251,7 @@ class Step:
     span_id: int = 0
     lineage: Lineage | None = None
     root_name: str = ""
+    route: frozenset[str] = frozenset()  # the routed destinations that take it
     parent_run_id: Hashable = None
     entry: Any = None  # what `current` attached for it, and what was current before
     children: set[Hashable] = field(default_factory=set)

@@ -23,6 +23,7 @@ from .delivery import Delivery
 from .destination import Exporter, copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
 from .queued import Options, Queued
+from .seen import Seen, seen
 
 Protocol = Literal["http/protobuf", "grpc"]
 Dialect = Literal["genai", "openinference"]
@@ -44,8 +45,8 @@ class Otlp(Queued):
     `dialect` is "genai" (OpenTelemetry's conventions) or "openinference" (Phoenix's and Arize's). `queue_spans`
     bounds what waits to be sent; beyond it, spans are dropped and counted.
 
-    Spans of other libraries go out as they are. One of a model call that is a step already, as instrumentations of
-    openai or anthropic open them, has `spanloom.repeats_step`: leave it out where you add up tokens.
+    Spans of other libraries go out with what the policy shows of them. One of a model call that is a step already, as
+    instrumentations of openai or anthropic open them, has `spanloom.repeats_step`: leave it out of sums.
     """
 
     def __init__(
@@ -151,38 +152,30 @@ class Otlp(Queued):
         )
 
     def _export(self, batch: list[Ended]) -> int:
-        return self._exporter.export(copies(batch, self._copy))
+        return self._exporter.export(copies(batch, self.content, self._copy))
 
     def _copy(self, ended: Ended) -> ReadableSpan:
-        span, step = ended.span, ended.step
-        if step is None:
-            return self._stamped(ended)
-        shown = self._rendered(ended, step, self.content)
-        return copy_of(span, shown, self._resource, span.parent, self._own(ended))
+        shown = seen(ended, self.content)
+        made = self._stamped(ended, shown) if ended.step is None else self._rendered(ended, self.content)
+        return copy_of(ended, shown, made, self._resource, ended.span.parent, self._own(ended, shown))
 
-    def _rendered(self, ended: Ended, step: Step, policy: ContentPolicy) -> Rendered:
-        return rendered(ended, step, policy, lambda seen: self._render(step, seen))
+    def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
+        return rendered(ended, policy, self._render)
 
-    def _own(self, ended: Ended) -> dict[str, Any]:
-        """What stands on the live span: the application's attributes, and Spanloom's in the GenAI conventions."""
-        own = dict(ended.span.attributes or {})
+    def _own(self, ended: Ended, shown: Seen) -> Mapping[str, Any]:
+        """What goes out of the live span: others' attributes, and Spanloom's in the GenAI conventions."""
         if ended.step is None or self._render is not openinference.render:
-            return own
-        return genai.less_own(own)
+            return shown.attributes
+        return genai.less_own(shown.attributes)
 
-    def _stamped(self, ended: Ended) -> ReadableSpan:
-        """A span of another library: as it is, with the identity of the trace it belongs to.
+    def _stamped(self, ended: Ended, shown: Seen) -> Rendered:
+        """A span of another library, with the identity of the trace it belongs to.
 
         One that repeats the model call of a step says so, for those who add up; its tokens are its library's to tell.
         """
-        span = ended.span
-        who = known({
-            "user.id": ended.identity.user_id,
-            "session.id": ended.identity.session_id,
-            REPEATS: ended.repeats or None,
-        })  # fmt: skip
-        as_it_is = Rendered(span.name, span.kind, self._own(ended))
-        return copy_of(span, as_it_is, self._resource, span.parent, who)
+        return Rendered(
+            shown.name, ended.span.kind, {**genai.stamp(shown.content), **known({REPEATS: ended.repeats or None})}
+        )
 
 
 _FILES = tuple(

@@ -194,12 +194,22 @@ def identity(visible: Visible) -> Attributes:
     return out | {f"spanloom.metadata.{k}": v for k, v in shape.flat(visible.metadata).items()}
 
 
+def stamp(visible: Visible) -> Attributes:
+    """What a span of another library is given of the trace it belongs to."""
+    return known({
+        "user.id": visible.identity.user_id,
+        "session.id": visible.identity.session_id,
+        "spanloom.vault.status": visible.vault_status,
+    })  # fmt: skip
+
+
 def content(step: Step, visible: Visible) -> Attributes:
     """What the policy let through, as JSON strings."""
     out: dict[str, Any] = {
         "spanloom.prompt.hash": visible.prompt_hash,
         "spanloom.completion.hash": visible.completion_hash,
         "spanloom.content.truncated": visible.truncated or None,
+        "spanloom.vault.status": visible.vault_status,
     }
     system, conversation = shape.split_system(visible.input_messages)
     if system:

@@ -220,6 +220,7 @@ def _observation_metadata(step: Step, visible: Visible) -> Attributes:
         "prompt_hash": visible.prompt_hash,
         "completion_hash": visible.completion_hash,
         "content_truncated": visible.truncated or None,
+        "vault_status": visible.vault_status,
         "prompt_variables": None if visible.prompt_variables is None else _text(visible.prompt_variables),
         "exception_stack": visible.error_stack if step.outcome is Outcome.ERROR else None,
     }

@@ -118,6 +118,7 @@ def content(visible: Visible) -> Record:
         "prompt_hash": visible.prompt_hash,
         "completion_hash": visible.completion_hash,
         "truncated": visible.truncated or None,
+        "vault_status": visible.vault_status,
     })  # fmt: skip
 
 
