@@ -21,6 +21,7 @@ from .guard import GUARD, log
 from .metrics import Metrics
 from .prices import PriceList
 from .recorder import Recorder
+from .repeats import SentPrompts
 from .weave import Weave
 
 
@@ -39,7 +40,9 @@ class Loom:
     ) -> None:
         self._provider, self._weave, self._destinations = provider, weave, tuple(destinations)
         self.recorder, self.prices = recorder, prices
+        self.prompts = SentPrompts()
         self.metrics = Metrics(meter_provider, version, prices, self.stats)
+        self.prompts.on_repeated = self.metrics.repeated
         self._lock = threading.Lock()
         self._down = False
 
@@ -85,6 +88,7 @@ class Loom:
         self._lock = threading.Lock()
         self.recorder.after_fork()
         self.prices.after_fork()
+        self.prompts.after_fork()
 
     def _replaced(self) -> None:
         warnings.warn(
@@ -104,9 +108,10 @@ class Loom:
         """Counts since the start.
 
         `{"steps": {opened, open, evicted, repeated}, "destinations": {name: {offered, queued, exported, dropped,
-        failed}}, "cost": {priced, unknown, without_usage}, "swallowed": {where: times}}`. `cost` counts the calls of
-        models whose cost is known (an answer from a cache costs nothing), whose model has no price, and whose provider
-        told no tokens. For each destination, offered = exported + dropped + failed + queued.
+        failed}}, "cost": {priced, unknown, without_usage}, "prompts": {repeated}, "swallowed": {where: times}}`. `cost`
+        counts the calls of models whose cost is known (an answer from a cache costs nothing), whose model has no price,
+        and whose provider told no tokens; `prompts` those whose prompt was sent before, in their trace or within a
+        minute. For each destination, offered = exported + dropped + failed + queued.
         """
         return {
             "steps": {
@@ -117,6 +122,7 @@ class Loom:
             },
             "destinations": {delivery.name: delivery.counts() for _, delivery in self._destinations},
             "cost": self.prices.counts(),
+            "prompts": {"repeated": self.prompts.repeated},
             "swallowed": dict(GUARD.swallowed),
         }
 

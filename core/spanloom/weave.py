@@ -17,6 +17,7 @@ from .dialects import foreign
 from .guard import GUARD, guarded, warn_once
 from .identity import Identity, current_identity
 from .prices import PriceList
+from .repeats import SentPrompts
 from .step import Kind, Lineage, Step
 
 SCOPE = "spanloom"
@@ -40,6 +41,7 @@ class Ended:
     content: Visible | None = None  # read by the first destination that needs it
     reading: threading.Lock = field(default_factory=threading.Lock)
     prices: PriceList | None = None
+    prompts: SentPrompts | None = None
     repeats: bool = False  # a span of another library, of a model call that is a step already
 
     def settle(self) -> None:
@@ -84,6 +86,7 @@ class Weave(SpanProcessor):
         self.flush: Callable[[float], bool] | None = None
         self.stop: Callable[[], object] | None = None
         self.prices: PriceList | None = None
+        self.prompts: SentPrompts | None = None
         self._steps: dict[int, Step] = {}
         self._others: OrderedDict[int, _Other] = OrderedDict()
         self._gone: OrderedDict[int, Lineage] = OrderedDict()  # spans that ended lately: a late child still finds them
@@ -157,7 +160,9 @@ class Weave(SpanProcessor):
         if not span.context.trace_flags.sampled:  # recorded for somebody else's sake
             return
         if step is not None:
-            ended = Ended(span, step, step.lineage, step.identity, step.root_name, prices=self.prices)
+            ended = Ended(
+                span, step, step.lineage, step.identity, step.root_name, prices=self.prices, prompts=self.prompts
+            )
         elif other is not None:
             root = other.step.root_name if other.step is not None else ""
             ended = Ended(span, None, other.lineage.parent, other.identity, root, repeats=_repeats(span, other))

@@ -63,6 +63,7 @@ class ContentPolicy:
         shown = Visible(
             identity=content.identity,
             prompt_hash=content.prompt_hash if self.hashes else None,
+            template_hash=content.template_hash if self.hashes else None,
             completion_hash=content.completion_hash if self.hashes else None,
         )
         keeps = self.kept.__contains__

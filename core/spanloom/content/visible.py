@@ -30,5 +30,6 @@ class Visible:
     metadata: Mapping[str, Any] = field(default_factory=dict)  # plain values, which a dialect makes attributes of
     identity: Identity = NOBODY
     prompt_hash: str | None = None
+    template_hash: str | None = None
     completion_hash: str | None = None
     truncated: int = 0

@@ -50,6 +50,8 @@ def visible(ended: Ended, policy: ContentPolicy) -> Visible:
     with ended.reading:
         if ended.content is None:
             ended.content = read(step.content, step.identity, step.tool_description)
+            if ended.prompts is not None:
+                ended.prompts.note(step, ended.content.prompt_hash)
     return policy.apply(ended.content)
 
 

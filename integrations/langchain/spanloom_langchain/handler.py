@@ -82,7 +82,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         elif not step.streaming:  # a stream begins with {"input": ""}, and tells its input at the end
             step.content.input = Deferred(value_of, (snapshot(inputs),))
         step.links = self._runs.resumed(metadata, inputs)
-        self._runs.open(step, run_id, parent_run_id, metadata, tags)
+        self._runs.open(step, run_id, parent_run_id, metadata, tags, serialized=serialized)
 
     @guarded
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Managed prompts: from Langfuse into LangChain, and from a prompt's run to the generation that uses it."""
+"""Managed prompts from Langfuse into LangChain; and which prompt, managed or not, a generation was made from."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import re
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.prompts import ChatMessagePromptTemplate, ChatPromptTemplate, MessagesPlaceholder
 from spanloom.identity import Prompt, prompt_in
 from spanloom.recorder import Recorder
-from spanloom.step import Kind, Step
+from spanloom.step import Deferred, Kind, Step
+
+from .templates import template_of
 
 _MOST_LINKS = 10_000
 _ROLES = {"user": "human", "assistant": "ai", "developer": "system"}
@@ -58,6 +60,13 @@ def prompt_of_run(metadata: Mapping[str, Any]) -> Prompt | None:
     return Prompt(name, metadata.get("lc_hub_commit_hash")) if isinstance(name, str) else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    prompt: Prompt | None  # where it is a managed one
+    variables: Any
+    template: Mapping[str, Any] | None  # the prompt, as LangChain serializes it
+
+
 class Links:
     """From the run of a prompt to the generations that it feeds: those beside it, below the same parent. Bounded.
 
@@ -66,29 +75,33 @@ class Links:
     """
 
     def __init__(self) -> None:
-        self._links: OrderedDict[Hashable, tuple[Prompt, Any]] = OrderedDict()  # by the parent's run
+        self._links: OrderedDict[Hashable, _Link] = OrderedDict()  # by the parent's run
 
-    def note(self, step: Step, parent: Hashable) -> None:
-        """A prompt has run below `parent`; its input are its variables."""
+    def note(self, step: Step, parent: Hashable, template: Mapping[str, Any] | None) -> None:
+        """A prompt has run below `parent`; its input are its variables, `template` is its serialized form."""
         if parent is None:
             return
-        if step.identity.prompt is None:
-            self._links.pop(parent, None)
-            return
-        self._links[parent] = step.identity.prompt, step.content.input
+        self._links[parent] = _Link(step.identity.prompt, step.content.input, template)
         if len(self._links) > _MOST_LINKS:
             with suppress(KeyError):
                 self._links.popitem(last=False)
 
     def give(self, step: Step, parent: Hashable, recorder: Recorder) -> None:
         """Let the generation `step`, which begins below `parent`, carry the prompt that feeds it."""
-        if self._links and (at := self._holder(parent, recorder)) is not None and (link := self._links.get(at)):
-            prompt, step.content.prompt_variables = link
-            step.identity = replace(step.identity, prompt=prompt)
+        if not self._links:
+            return
+        at, in_agent = self._holder(parent, recorder)
+        if at is None or (link := self._links.get(at)) is None:
+            return
+        if link.prompt is not None:
+            step.content.prompt_variables = link.variables
+            step.identity = replace(step.identity, prompt=link.prompt)
+        if link.template is not None and not in_agent:  # an agent's own prompt says more of its calls
+            step.content.template = Deferred(template_of, (link.template,))
 
     def used(self, step: Step, recorder: Recorder) -> None:
         """The generation `step` has succeeded."""
-        if self._links and (at := self._holder(step.parent_run_id, recorder)) is not None:
+        if self._links and (at := self._holder(step.parent_run_id, recorder)[0]) is not None:
             self._links.pop(at, None)
 
     def forget(self, run: Hashable) -> None:
@@ -96,13 +109,16 @@ class Links:
         if self._links:
             self._links.pop(run, None)
 
-    def _holder(self, run: Hashable, recorder: Recorder) -> Hashable:
-        """The nearest run, from `run` upwards, that holds a link."""
+    def _holder(self, run: Hashable, recorder: Recorder) -> tuple[Hashable, bool]:
+        """The nearest run, from `run` upwards, that holds a link, None where there is none; and whether an agent lies
+        between."""
+        in_agent = False
         while run is not None:
             if run in self._links:
-                return run
+                return run, in_agent
             step = recorder.get(run)
             if step is None or step.kind in _APART:
-                return None
+                break
+            in_agent |= step.kind is Kind.AGENT
             run = step.parent_run_id
-        return None
+        return None, in_agent

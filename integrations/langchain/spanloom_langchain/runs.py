@@ -81,8 +81,10 @@ class Runs:
         *,
         leaf: bool = False,
         batch: bool = False,
+        serialized: Mapping[str, Any] | None = None,
     ) -> None:
-        """Open `step`; `leaf` as for `CurrentStep.enter`, `batch` where others start before its body runs."""
+        """Open `step`; `leaf` as for `CurrentStep.enter`, `batch` where others start before its body runs. `serialized`
+        is LangChain's serialized form of what runs."""
         recorder = self._recorder()
         if recorder is None:
             return
@@ -94,7 +96,7 @@ class Runs:
         parent = _parent(recorder, key_of(parent_run_id))
         context = _incoming(metadata) if parent is None and metadata and "traceparent" in metadata else None
         if step.kind is Kind.PROMPT:
-            self._prompts.note(step, parent)
+            self._prompts.note(step, parent, serialized)
         elif step.kind is Kind.LLM:
             self._prompts.give(step, parent, recorder)
         opened = recorder.open(step, parent, context, end_holder=run_id)
