@@ -21,8 +21,8 @@ _ROLES = {
     "AIMessagePromptTemplate": "assistant",
 }
 _PLACEHOLDER = "placeholder"
-_PASSING = re.compile(r" at 0x[0-9a-fA-F]+|partial_variables=\{[^{}]*\},? ?")
-_VALUES = frozenset({"partial_variables", "input_variables", "optional_variables", "input_types"})
+_VALUES = ("partial_variables", "input_variables", "optional_variables", "input_types")
+_PASSING = re.compile(rf" at 0x[0-9a-fA-F]+|({'|'.join(_VALUES)})=(\{{[^{{}}]*\}}|\[[^\[\]]*\]),? ?")
 
 
 def template_of(serialized: Mapping[str, Any]) -> tuple[Message, ...]:
