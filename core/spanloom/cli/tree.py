@@ -177,6 +177,8 @@ class _Drawing:
 
     def _troubles(self, node: Node) -> Iterator[Text]:
         row = node.row
+        if said := self._repeated(row, row.record or {}):
+            yield Text(said, style="yellow")
         if row.outcome not in (None, "ok", "error"):
             yield Text(row.outcome or "", style="yellow")
         error = (row.error_type, row.error_message)
@@ -198,11 +200,13 @@ class _Drawing:
         if line:
             self._wrapped(below, Text(line, style="dim"))
 
-    def _repeated(self, record: dict[str, Any]) -> str | None:
-        """How often the call's prompt was sent: in the trace, and around it by the process. None where it was once.
+    def _repeated(self, row: Row, record: dict[str, Any]) -> str | None:
+        """How often a call's prompt was sent: in the trace, and around it by the process. None where it was once.
 
         Counted in the file where it has the hashes, so that the first call says it too; else as the call knew it.
         """
+        if row.kind != LLM or record.get("cache_hit"):
+            return None
         known = record.get("prompt_repeats", {})
         here = max(self.prompts[record.get("content", {}).get("prompt_hash")], known.get("trace", 0) + 1)
         around = known.get("minute", 0) + 1
@@ -231,8 +235,6 @@ class _Drawing:
         facts += [f"finish {reason}" for reason in record.get("finish_reasons", ()) if reason != "stop"]
         if record.get("cache_hit"):
             facts.append("from the cache")
-        elif row.kind == LLM:
-            facts.append(self._repeated(record))
         if self.content and (template := record.get("content", {}).get("template_hash")):
             facts.append(f"template {template[:TEMPLATE_ID]}")
         for key, noun in (("document_count", "document"), ("embedding_count", "vector")):
