@@ -215,6 +215,37 @@ def test_each_of_two_prompts_in_a_chain_feeds_its_own_generation(calls):
     assert sorted(calls.templates) == sorted([sha256("1 {x}"), sha256("2 {x}")] * 2)
 
 
+def test_of_several_prompts_beside_a_generation_the_one_counts_that_it_was_made_from(calls):
+    first = ChatPromptTemplate([("system", "Be kind to {who}."), ("human", "{q}")])
+    second = ChatPromptTemplate([("system", "Be rude to {who}."), ("human", "{q}")])
+    text = PromptTemplate.from_template("Count: {q}")
+
+    def node(values):
+        one, two, three = first.invoke(values), second.invoke(values), text.invoke(values)
+        Chat().invoke(one)
+        Chat().invoke(two)
+        Chat().invoke([*one.to_messages(), AIMessage("Well?"), HumanMessage("Go on.")])
+        Words().invoke(three)
+        Words().invoke(f"{three.text} Begin at one.")
+        Chat().invoke("Something else")
+
+    RunnableLambda(node).invoke({"who": "Ann", "q": "Why?"}, calls.config)
+    one, two, again, three, more, other = calls.templates
+    assert one == again != two
+    assert None not in (one, two)
+    assert three == more == sha256("Count: {q}")
+    assert other is None
+
+
+def test_a_prompt_whose_middle_is_trimmed_keeps_its_template(calls):
+    prompt = ChatPromptTemplate([("human", "I am {who}."), MessagesPlaceholder("past"), ("human", "{q}")])
+    chain = prompt | (lambda value: value.to_messages()[-2:]) | Chat()
+    for q in ("Why?", "How?"):
+        chain.invoke({"who": "Ann", "past": [AIMessage("Hello.")], "q": q}, calls.config)
+    assert len(set(calls.templates)) == 1
+    assert None not in calls.templates
+
+
 def test_an_agents_calls_are_grouped_by_its_system_prompt_also_below_a_prompt(calls):
     agent = create_agent(Chat(answers=[call("search", q="x"), AIMessage("done")]), [search], system_prompt="Be brief.")
     agent.invoke({"messages": [("user", "Find x.")]}, calls.config)

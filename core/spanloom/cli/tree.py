@@ -177,8 +177,8 @@ class _Drawing:
 
     def _troubles(self, node: Node) -> Iterator[Text]:
         row = node.row
-        if said := self._repeated(row, row.record or {}):
-            yield Text(said, style="yellow")
+        if repeated := self._repeated(row, row.record or {}):
+            yield Text(repeated, style="yellow")
         if row.outcome not in (None, "ok", "error"):
             yield Text(row.outcome or "", style="yellow")
         error = (row.error_type, row.error_message)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from langchain_core.messages import BaseMessage
+from langchain_core.prompt_values import PromptValue
 from spanloom.step import Message, OtherPart, Part, Text, ToolCall
 
 from .messages import parts_of, role_of
@@ -23,6 +25,32 @@ _ROLES = {
 _PLACEHOLDER = "placeholder"
 _VALUES = ("partial_variables", "input_variables", "optional_variables", "input_types")
 _PASSING = re.compile(rf" at 0x[0-9a-fA-F]+|({'|'.join(_VALUES)})=(\{{[^{{}}]*\}}|\[[^\[\]]*\]),? ?")
+
+
+def template_among(prompts: Sequence[tuple[Mapping[str, Any], Any]], given: Any) -> tuple[Message, ...]:
+    """The template, among `prompts`, of the one that a model's prompt was made from; none where that is not certain.
+
+    `prompts` are serialized forms and what they rendered, the newest first; `given` is what the model was given. It was
+    made from a prompt if the first and the last of the prompt's messages are in it; or the last one alone, where that
+    is true of no other prompt (messages in between are trimmed).
+    """
+    given = given if isinstance(given, (list, tuple)) else (given,)
+    fed = []
+    for serialized, rendered in prompts:
+        said = rendered.to_messages() if isinstance(rendered, PromptValue) else ()
+        if said and _is_in(given, said[-1]):
+            if _is_in(given, said[0]):
+                return template_of(serialized)
+            fed.append(serialized)
+    return template_of(fed[0]) if len(fed) == 1 else ()
+
+
+def _is_in(given: Sequence[Any], message: BaseMessage) -> bool:
+    """Whether a model was given `message`, or more than its text."""
+    if any(one is message for one in given):
+        return True
+    text = str(message.text)
+    return bool(text) and any(text in (str(one.text) if isinstance(one, BaseMessage) else str(one)) for one in given)
 
 
 def template_of(serialized: Mapping[str, Any]) -> tuple[Message, ...]:
