@@ -24,6 +24,7 @@ from .identity import current_identity
 from .metrics import Metrics
 from .prices import PriceList
 from .recorder import Recorder
+from .repeats import SentPrompts
 from .routing import NOWHERE
 from .weave import Weave
 
@@ -47,7 +48,9 @@ class Loom:
         self.recorder, self.prices = recorder, prices
         policies = (getattr(destination, "content", _NO) for destination, _ in self._destinations)
         self._vaults = tuple(dict.fromkeys(vault for policy in policies for vault in policy.vaults))
+        self.prompts = SentPrompts()
         self.metrics = Metrics(meter_provider, version, prices, self.stats)
+        self.prompts.on_repeated = self.metrics.repeated
         self._lock = threading.Lock()
         self._down = False
 
@@ -95,6 +98,7 @@ class Loom:
         self._weave.routes.after_fork()
         FAILURES.after_fork()
         self.prices.after_fork()
+        self.prompts.after_fork()
 
     def _replaced(self) -> None:
         warnings.warn(
@@ -114,12 +118,12 @@ class Loom:
         """Counts since the start.
 
         `{"steps": {opened, open, evicted, repeated}, "destinations": {name: {offered, queued, exported, dropped,
-        failed}}, "cost": {priced, unknown, without_usage}, "content": {failed: {action: times}}, "swallowed": {where:
-        times}}`, and where there are such, `"vaults": {name: …}` and
-        `"routes": {unroutable, failed}`. `content.failed` counts the pieces of content that were dropped since the
-        action that was to decide on them raised. `cost` counts the calls of
-        models whose cost is known (an answer from a cache costs nothing), whose model has no price, and whose provider
-        told no tokens. For each destination, offered = exported + dropped + failed + queued.
+        failed}}, "cost": {priced, unknown, without_usage}, "prompts": {repeated}, "content": {failed: {action: times}},
+        "swallowed": {where: times}}`, and where there are such, `"vaults": {name: …}` and `"routes": {unroutable,
+        failed}`. `cost` counts the calls of models whose cost is known (an answer from a cache costs nothing), whose
+        model has no price, and whose provider told no tokens; `prompts` those whose prompt was sent before, in their
+        trace or within a minute; `content` what was dropped since the action that was to decide on it raised. For each
+        destination, offered = exported + dropped + failed + queued.
         """
         return {
             "steps": {
@@ -133,6 +137,7 @@ class Loom:
             "content": {"failed": dict(FAILURES.counts)},
             **({"vaults": {v.name: v.counts() for v in self._vaults}} if self._vaults else {}),
             **({"routes": self._weave.routes.counts()} if self._weave.routes else {}),
+            "prompts": {"repeated": self.prompts.repeated},
             "swallowed": dict(GUARD.swallowed),
         }
 

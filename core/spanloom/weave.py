@@ -17,6 +17,7 @@ from .dialects import foreign
 from .guard import GUARD, guarded, warn_once
 from .identity import Identity, current_identity
 from .prices import PriceList
+from .repeats import SentPrompts
 from .routing import NOWHERE, Route, Routes
 from .step import Kind, Lineage, Step
 
@@ -43,6 +44,7 @@ class Ended:
     reading: threading.Lock = field(default_factory=threading.Lock)
     prices: PriceList | None = None
     route: Route = NOWHERE  # the routed destinations that take it
+    prompts: SentPrompts | None = None
     repeats: bool = False  # a span of another library, of a model call that is a step already
 
     def settle(self) -> None:
@@ -89,6 +91,7 @@ class Weave(SpanProcessor):
         self.stop: Callable[[], object] | None = None
         self.prices: PriceList | None = None
         self.routes = Routes({})
+        self.prompts: SentPrompts | None = None
         self._steps: dict[int, Step] = {}
         self._others: OrderedDict[int, _Other] = OrderedDict()
         self._gone: OrderedDict[int, Lineage] = OrderedDict()  # spans that ended lately: a late child still finds them
@@ -165,7 +168,10 @@ class Weave(SpanProcessor):
         if not span.context.trace_flags.sampled:  # recorded for somebody else's sake
             return
         if step is not None:
-            ended = Ended(span, step, step.lineage, step.identity, step.root_name, prices=self.prices, route=step.route)
+            ended = Ended(
+                span, step, step.lineage, step.identity, step.root_name,
+                prices=self.prices, prompts=self.prompts, route=step.route,
+            )  # fmt: skip
         elif other is not None:
             root = other.step.root_name if other.step is not None else ""
             ended = Ended(span, None, other.lineage.parent, other.identity, root, repeats=_repeats(span, other))

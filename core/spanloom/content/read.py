@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from ..guard import GUARD
@@ -31,6 +31,7 @@ from .visible import Visible
 _MOST_ITEMS = 10_000
 _MOST_TAGS = 100
 _MOST_METADATA = 1_000
+_SYSTEM = frozenset({"system", "developer"})
 
 
 def read(content: Content, identity: Identity, tool_description: str | None = None) -> Visible:
@@ -52,6 +53,8 @@ def read(content: Content, identity: Identity, tool_description: str | None = No
     visible.metadata = _field("metadata", identity.metadata, metadata) or {}
     if visible.input_messages:
         visible.prompt_hash = digest(canonical_messages(visible.input_messages))
+    if template := _field("template", content.template, _messages) or _system_prompt(visible.input_messages):
+        visible.template, visible.template_hash = template, digest(canonical_messages(template))
     if visible.output_messages:
         visible.completion_hash = digest(canonical_messages(visible.output_messages))
     return visible
@@ -73,6 +76,11 @@ def _bounded(identity: Identity) -> Identity:
         if prompt is not None
         else None,
     )
+
+
+def _system_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """What stands in for the template of a prompt that was made from none: what is the same from request to request."""
+    return tuple(takewhile(lambda m: m.role in _SYSTEM, messages))
 
 
 def _field(name: str, value: Any, make: Any) -> Any:

@@ -31,8 +31,8 @@ class Visible:
     metadata: Mapping[str, Any] = field(default_factory=dict)  # plain values, which a dialect makes attributes of
     identity: Identity = NOBODY
     prompt_hash: str | None = None
-    completion_hash: str | None = None
     template_hash: str | None = None
+    completion_hash: str | None = None
     template: tuple[Message, ...] = ()  # what `template_hash` is of: read, and never shown
     truncated: int = 0
     kept: list[Kept] = field(default_factory=list)  # what vaults were asked to keep of this span

@@ -100,10 +100,11 @@ def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
     )
     pass_ = Application(policy.chain, at)
     with suppress(Exception), GUARD.watching("spanloom.content.decide"):
+        content = policy.apply(_read(ended), at)
         return Seen(
             name=label(pass_.of(_NAMES, span.name)) or span.kind.name.lower(),
             step=_named(step, pass_) if step is not None else None,
-            content=policy.apply(_read(ended), at),
+            content=content,
             attributes=_attributes(span.attributes or {}, policy, pass_),
             events=[
                 (
@@ -127,6 +128,8 @@ def _read(ended: Ended) -> Visible:
             ended.content = Visible(identity=ended.identity, metadata=metadata(ended.identity.metadata))
         else:
             ended.content = read(step.content, step.identity, step.tool_description)
+            if ended.prompts is not None:
+                ended.prompts.note(step, ended.content.prompt_hash)
     return ended.content
 
 

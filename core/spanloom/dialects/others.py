@@ -110,7 +110,8 @@ _CONTENT: dict[str, Categories] = {  # the longest that an attribute's name begi
 
 _STRUCTURE: tuple[str, ...] = (  # what an attribute's name begins with, or is
     "spanloom.",
-    "gen_ai.system", "gen_ai.operation.", "gen_ai.provider.", "gen_ai.request.", "gen_ai.response.", "gen_ai.usage.", "gen_ai.token.",
+    "gen_ai.system", "gen_ai.operation.", "gen_ai.provider.", "gen_ai.request.", "gen_ai.response.",
+    "gen_ai.usage.", "gen_ai.token.",
     "gen_ai.tool.name", "gen_ai.tool.type", "gen_ai.tool.call.id", "gen_ai.agent.name", "gen_ai.agent.id",
     "gen_ai.agent.version", "gen_ai.workflow.name", "gen_ai.data_source.", "gen_ai.output.type", "gen_ai.openai.",
     "gen_ai.embeddings.", "gen_ai.retrieval.top_k", "gen_ai.prompt.name", "gen_ai.prompt.version",

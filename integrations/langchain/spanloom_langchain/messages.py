@@ -44,25 +44,31 @@ def message_of(item: Any, finish_reason: str | None = None) -> Message:
         try:
             (item,) = convert_to_messages([item])
         except Exception:  # not a message by LangChain's own rules: shown as it is
-            return Message("user", tuple(_parts(plain(item, convert))), finish_reason=finish_reason)
+            return Message("user", tuple(parts_of(plain(item, convert))), finish_reason=finish_reason)
     name = getattr(item, "name", None)
     if isinstance(item, ToolMessage):
         answer = ToolCallResponse(
             item.content if isinstance(item.content, str) else plain(item.content), item.tool_call_id
         )
         return Message("tool", (answer,), name, finish_reason)
-    parts = list(_parts(item.content))
+    parts = list(parts_of(item.content))
     if isinstance(item, AIMessage):
         thought = item.additional_kwargs.get("reasoning_content")
         if isinstance(thought, str) and thought:
             parts.insert(0, Reasoning(thought))
         parts += [ToolCall(call["name"], call["args"], call.get("id")) for call in item.tool_calls]
         parts += [ToolCall(c.get("name") or "", c.get("args"), c.get("id")) for c in item.invalid_tool_calls]
-    role = item.role if isinstance(item, ChatMessage) else _ROLES.get(item.type, item.type)
+    role = item.role if isinstance(item, ChatMessage) else role_of(item.type)
     return Message(role, tuple(parts), name, finish_reason)
 
 
-def _parts(content: Any) -> Iterator[Part]:
+def role_of(type: str) -> str:
+    """The role that a message of LangChain's `type` has."""
+    return _ROLES.get(type, type)
+
+
+def parts_of(content: Any) -> Iterator[Part]:
+    """The parts of a message's content, be it a text or a list of blocks."""
     if isinstance(content, str):
         if content:
             yield Text(content)
@@ -190,7 +196,7 @@ def value_of(value: Any) -> Any:
 def convert(value: Any) -> Any:
     """LangChain's own objects in a form that a person reads; anything else as it is."""
     if isinstance(value, BaseMessage):
-        role = _ROLES.get(value.type, value.type)
+        role = role_of(value.type)
         out: dict[str, Any] = {"role": role, "content": _said(value.content, of_role(role))}
         if isinstance(value, AIMessage) and value.tool_calls:
             out["tool_calls"] = [
