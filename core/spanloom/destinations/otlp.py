@@ -41,10 +41,11 @@ class Otlp(Queued):
     OpenTelemetry's defaults (`http://localhost:4318`, for gRPC `http://localhost:4317`).
 
     `endpoint` is the receiver's base address, or the full one ending in `/v1/traces`; for gRPC it may be `host:port`,
-    which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one
-    batch, its retries included. `content` decides what of prompts and answers goes out: by default their hashes only,
-    or what `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says. `dialect` is "genai" (OpenTelemetry's conventions) or "openinference" (Phoenix's and Arize's). `queue_spans`
-    bounds what waits to be sent; beyond it, spans are dropped and counted.
+    which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one batch, its
+    retries included. `content` decides what of prompts and answers goes out: by default their hashes only, or what
+    `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says. `dialect` is "genai" (OpenTelemetry's conventions) or
+    "openinference" (Phoenix's and Arize's). `queue_spans` bounds what waits to be sent; beyond it, spans are dropped
+    and counted.
 
     Spans of other libraries go out with what the policy shows of them. One of a model call that is a step already, as
     instrumentations of openai or anthropic open them, has `spanloom.repeats_step`: leave it out of sums.
