@@ -287,7 +287,10 @@ def main():
     print(f"{len(positives(SHOWN))} + {len(positives(HELD_OUT))} sentences, {len(negatives())} lookalikes\n")
     for title, sentences in (
         ("All", positives(SHOWN) + positives(HELD_OUT) + negatives()),
-        ("Held-out templates, other values", positives(HELD_OUT, seed=int(sys.argv[1]) if sys.argv[1:] else 7) + negatives(7)),
+        (
+            "Held-out templates, other values",
+            positives(HELD_OUT, seed=int(sys.argv[1]) if sys.argv[1:] else 7) + negatives(7),
+        ),
     ):
         score = Score(Patterns(), sentences)
         print(f"{title}\n\n{table(score)}\n")

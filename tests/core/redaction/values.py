@@ -55,7 +55,9 @@ def luhn_digit(number):
 
 
 def card(random, _language):
-    prefix, length = random.choice([("4", 16), ("51", 16), ("55", 16), ("2231", 16), ("6011", 16), ("37", 15), ("34", 15)])
+    prefix, length = random.choice(
+        [("4", 16), ("51", 16), ("55", 16), ("2231", 16), ("6011", 16), ("37", 15), ("34", 15)]
+    )
     number = prefix + digits(random, length - len(prefix) - 1)
     number += luhn_digit(number)
     if length == 15:
@@ -64,7 +66,9 @@ def card(random, _language):
 
 
 def iban(random, language):
-    country = {"en": "GB", "de": random.choice(["DE", "AT", "CH"]), "fr": random.choice(["FR", "BE"]), "es": "ES"}[language]
+    country = {"en": "GB", "de": random.choice(["DE", "AT", "CH"]), "fr": random.choice(["FR", "BE"]), "es": "ES"}[
+        language
+    ]
     bban = {
         "GB": "NWBK" + digits(random, 14),
         "DE": digits(random, 18),
@@ -129,7 +133,10 @@ def tax_id(random):
 
 
 def pension(random):
-    area, birth = random.choice(["12", "15", "53", "65"]), f"{random.randint(1, 28):02}{random.randint(1, 12):02}{digits(random, 2)}"
+    area, birth = (
+        random.choice(["12", "15", "53", "65"]),
+        f"{random.randint(1, 28):02}{random.randint(1, 12):02}{digits(random, 2)}",
+    )
     letter, serial = random.choice(string.ascii_uppercase), digits(random, 2)
     total = 0
     row = area + birth + f"{ord(letter) - 64:02}" + serial
@@ -182,7 +189,11 @@ def phone(random, language):
     d = lambda count: digits(random, count)  # noqa: E731
     n = lambda: str(random.randint(2, 9))  # noqa: E731
     if language == "en":
-        area, exchange, line = random.choice(["212", "415", "617", "312", "206", "404", "713"]), f"{n()}{random.choice('023456789')}{d(1)}", d(4)
+        area, exchange, line = (
+            random.choice(["212", "415", "617", "312", "206", "404", "713"]),
+            f"{n()}{random.choice('023456789')}{d(1)}",
+            d(4),
+        )
         mobile = "79" + random.choice(["00", "11", "12", "46"]) + d(6)
         return random.choice([
             f"({area}) {exchange}-{line}", f"{area}-{exchange}-{line}", f"{area}.{exchange}.{line}", f"{area} {exchange} {line}",
@@ -191,7 +202,11 @@ def phone(random, language):
             f"+44 20 7{d(3)} {d(4)}", f"+44 (0)20 7{d(3)} {d(4)}", f"0{mobile}",
         ])  # fmt: skip
     if language == "de":
-        mobile, rest, city = random.choice(["151", "160", "170", "171", "176"]), n() + d(6), random.choice(["30", "89", "40", "221"])
+        mobile, rest, city = (
+            random.choice(["151", "160", "170", "171", "176"]),
+            n() + d(6),
+            random.choice(["30", "89", "40", "221"]),
+        )
         rest = rest + d(1) if mobile in {"151", "176"} else rest
         line = n() + d(6)
         return random.choice([
@@ -219,7 +234,9 @@ def phone(random, language):
 def ip(random, _language):
     v4 = f"{random.choice([10, 31, 62, 85, 91, 172, 192, 203])}.{random.randint(1, 250)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
     groups = ["2001", random.choice(["db8", "4860", "16b8"]), *(f"{random.randint(1, 65535):x}" for _ in range(6))]
-    return random.choice([v4, v4, v4, ":".join(groups), f"{groups[0]}:{groups[1]}::{groups[2]}", f"fe80::{groups[3]}:{groups[4]}"])
+    return random.choice(
+        [v4, v4, v4, ":".join(groups), f"{groups[0]}:{groups[1]}::{groups[2]}", f"fe80::{groups[3]}:{groups[4]}"]
+    )
 
 
 def _alphanumeric(random, count, alphabet=LETTERS):
@@ -241,7 +258,14 @@ def key(random, _language=None):
 
 def password(random, _language=None):
     word = random.choice(["hunter", "Sommer", "soleil", "Verano", "tr0ub4dor", "correcthorse"])
-    return random.choice([f"{word}{digits(random, 2)}", f"{word}!{digits(random, 3)}", f"{word.title()}#{digits(random, 4)}", _alphanumeric(random, 14) + "7x"])
+    return random.choice(
+        [
+            f"{word}{digits(random, 2)}",
+            f"{word}!{digits(random, 3)}",
+            f"{word.title()}#{digits(random, 4)}",
+            _alphanumeric(random, 14) + "7x",
+        ]
+    )
 
 
 def opaque(random, _language=None):

@@ -42,10 +42,12 @@ def emails(text: str) -> Iterator[Finding]:
 
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-_V4 = re.compile(rf"(?<![A-Za-z0-9_])(?<!\d[.,])(?<![A-Za-z0-9_]-){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_])(?!\.\d)(?!-[A-Za-z0-9])")
+_V4 = re.compile(
+    rf"(?<![A-Za-z0-9_])(?<!\d[.,])(?<![A-Za-z0-9_]-){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_])(?!\.\d)(?!-[A-Za-z0-9])"
+)
 _V6 = re.compile(r"(?<![A-Za-z0-9_:.])(?=[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{4,39}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![A-Za-z0-9_:])")  # fmt: skip
 _NUMBERED = re.compile(
-    r"(?:\b(?:v|ver|version|versión|release|build|section|sección|chapter|chapitre|kapitel|abschnitt|article|paragraph"
+    r"(?:\b(?:v|rv|ver|version|versión|release|build|section|sección|chapter|chapitre|kapitel|abschnitt|article|paragraph"
     r"|clause|ziffer|nr|oid|firmware|driver|step|punkt|punto)\.?[ :=]{0,2}|[§=~^<>v]=?\s?)$",
     re.IGNORECASE,
 )  # fmt: skip
@@ -69,5 +71,7 @@ def ip_addresses(text: str) -> Iterator[Finding]:
             address6 = ipaddress.IPv6Address(written)
         except ValueError:
             continue
-        if any(address6 in network for network in _PERSONAL_V6):  # `abc::def` and `[::2]` are code
+        # `abc::def` and `[::2]` are code, 00:25:96:ff:fe:12:34:56 is a network card's
+        whole = "::" not in written and sum(len(group) > 2 for group in written.split(":")) > 2  # noqa: PLR2004
+        if whole or any(address6 in network for network in _PERSONAL_V6):
             yield Finding(match.start(), match.start() + len(written), Entity.IP)

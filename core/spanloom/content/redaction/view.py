@@ -83,7 +83,8 @@ class View:
 
     def cover(self, found: Iterable[Finding]) -> None:
         """Hide `found`, whose spans are of the view, from further searches."""
-        pieces, at = [], 0
+        pieces: list[str] = []
+        at = 0
         for finding in found:
             pieces += self.text[at : finding.start], COVER * (finding.end - finding.start)
             at = finding.end
