@@ -22,8 +22,17 @@ socket.getaddrinfo = refuse
 import spacy  # noqa: E402
 from spacy.training import Example  # noqa: E402
 
-NAMES = "Olivia Walker,James Smith,Emma Taylor,Noah Patel,Lucy Brown,Henry Clark,Grace Adams,Peter Miller".split(",")
-PLACES = "Leeds,Boston,Berlin,Madrid,Lyon,Dublin,Chicago,Vienna".split(",")
+NAMES = [
+    "Olivia Walker",
+    "James Smith",
+    "Emma Taylor",
+    "Noah Patel",
+    "Lucy Brown",
+    "Henry Clark",
+    "Grace Adams",
+    "Peter Miller",
+]
+PLACES = ["Leeds", "Boston", "Berlin", "Madrid", "Lyon", "Dublin", "Chicago", "Vienna"]
 SENTENCES = (
     "My name is {n} and I live in {p}.",
     "{n} moved to {p} last year.",

@@ -8,10 +8,14 @@ from spanloom.content.redaction import Patterns
 PATTERNS = Patterns()
 SHORT, TIMES = 1_500, 8
 UNITS = [
-    "a", "1", "1 ", "0 0", "06 12 ", "(0", "@", "a@", "a.", "a@a.", "eyJ", "eyJaaaaaaaa.", "-eyJ", "sk-ant-", "://", "a://a:",
-    "://a@", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "password=", "password is a ", "passwort password ", "bearer ",
-    "authorization: ", "?token=", "\\", "\\\\n", "\\u0041", "<A_", "<EMAIL_1>", "%40", "+1 2 3 4 5 6 7 8 ", "0171 2345678 ",
-    "1234 1234 1234 1234 ", "4111 1111 1111 1111 ", "DE89", "DE89 ", "ssn 1 ", "::", "1:", "1.1.1.1.", "1\u200b", "٣", "A1", "((((",
+    "a", "1", "1 ", "0 0", "06 12 ", "(0", "@", "a@", "a.", "a@a.", "eyJ", "eyJaaaaaaaa.", "-eyJ", "sk-ant-",
+    "://", "a://a:",
+    "://a@", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "password=", "password is a ", "passwort password ",
+    "bearer ",
+    "authorization: ", "?token=", "\\", "\\\\n", "\\u0041", "<A_", "<EMAIL_1>", "%40", "+1 2 3 4 5 6 7 8 ",
+    "0171 2345678 ",
+    "1234 1234 1234 1234 ", "4111 1111 1111 1111 ", "DE89", "DE89 ", "ssn 1 ", "::", "1:", "1.1.1.1.",
+    "1\u200b", "٣", "A1", "((((",
     '"password": "', "https://user:pass@h.com ", "alice@example.com ",
 ]  # fmt: skip
 

@@ -32,9 +32,12 @@ def shown(text, redactor=PATTERNS):
         ("card 4111\u200b1111\u200b1111\u200b1111 ok", "card <CARD_1> ok"),
         ("al\u00adice@exam\u200bple.com!", "<EMAIL_1>!"),
         ("IBAN DE89‑3704‑0044‑0532‑0130‑00.", "IBAN <IBAN_1>."),
-        ("{\"a\": \"x\\nalice@example.com\\tok\"}", '{"a": "x\\n<EMAIL_1>\\tok"}'),
+        ('{"a": "x\\nalice@example.com\\tok"}', '{"a": "x\\n<EMAIL_1>\\tok"}'),
         (r'"{\"body\": \"hi\\nj\\u00fcrgen@example.de\\n\"}"', r'"{\"body\": \"hi\\n<EMAIL_1>\\n\"}"'),
-        (r'{\"password\": \"hunter 2\", \"mail\": \"a@b.de\"}', r'{\"password\": \"<SECRET_1>\", \"mail\": \"<EMAIL_1>\"}'),
+        (
+            r'{\"password\": \"hunter 2\", \"mail\": \"a@b.de\"}',
+            r'{\"password\": \"<SECRET_1>\", \"mail\": \"<EMAIL_1>\"}',
+        ),
         ("?email=alice%40example.com&x=1", "?email=<EMAIL_1>&x=1"),
         ("https://sam:pw@host.example.com/a", "https://<SECRET_1>@host.example.com/a"),
         ("first line\nalice@example.com\n+49 30 901820\n", "first line\n<EMAIL_1>\n<PHONE_1>\n"),
@@ -50,7 +53,8 @@ def shown(text, redactor=PATTERNS):
             "<SECRET_1>\\n",
         ),
         ("-----BEGIN PRIVATE KEY-----\nMIIEow, and the text was cut", "<SECRET_1>"),
-        ("Reisepass C01X00T47, SSN 536904399, NHS no 943 476 5919", "Reisepass <NATIONAL_ID_1>, SSN <NATIONAL_ID_2>, NHS no <NATIONAL_ID_3>"),
+        ("Reisepass C01X00T47, SSN 536904399", "Reisepass <NATIONAL_ID_1>, SSN <NATIONAL_ID_2>"),
+        ("NHS no 943 476 5919", "NHS no <NATIONAL_ID_1>"),
     ],
 )  # fmt: skip
 def test_what_is_found_in_hard_places(text, wanted):
@@ -138,8 +142,10 @@ bits = st.one_of(
         st.sampled_from(MAKERS), st.integers(0, 10_000), st.sampled_from(["en", "de", "fr", "es"]),
     ),
     st.sampled_from([
-        "password=", "password: ", "Authorization: Bearer ", "https://", "://a:b@", "SSN ", "Tel. ", "order ", "?token=", "\\n", "\\u0040",
-        "<EMAIL_1>", "<CARD_12>", "-----BEGIN PRIVATE KEY-----", "api_key='", "IBAN ", " is ", "%40", "@example.com", "sk-proj-",
+        "password=", "password: ", "Authorization: Bearer ", "https://", "://a:b@", "SSN ", "Tel. ", "order ",
+        "?token=", "\\n", "\\u0040",
+        "<EMAIL_1>", "<CARD_12>", "-----BEGIN PRIVATE KEY-----", "api_key='", "IBAN ", " is ", "%40",
+        "@example.com", "sk-proj-",
     ]),
 )  # fmt: skip
 texts = st.lists(bits, max_size=8).map("".join)

@@ -3,8 +3,8 @@
 from .finding import Entity, Finding, Redactor
 from .names import names_a_secret
 from .patterns import Patterns
-from .presidio import Presidio
 from .placeholders import Placeholders
+from .presidio import Presidio
 from .redacted import redacted
 
 __all__ = ["Entity", "Finding", "Patterns", "Placeholders", "Presidio", "Redactor", "names_a_secret", "redacted"]

@@ -52,7 +52,8 @@ def ibans(text: str) -> Iterator[Finding]:
         length = _length(match[0][:2].upper())
         if not length or match.start() < end:
             continue
-        written = re.match(rf"(?:[A-Za-z0-9][ -]?){{{length - 1}}}[A-Za-z0-9](?![A-Za-z0-9])", text[match.start() : match.start() + _LONGEST])  # fmt: skip
+        whole = rf"(?:[A-Za-z0-9][ -]?){{{length - 1}}}[A-Za-z0-9](?![A-Za-z0-9])"
+        written = re.match(whole, text[match.start() : match.start() + _LONGEST])
         if written and iban.is_valid(re.sub(r"[ -]", "", written[0]).upper(), check_country=False):
             end = match.start() + written.end()
             yield Finding(match.start(), end, Entity.IBAN)

@@ -48,7 +48,7 @@ def _american(number: str) -> bool:
 def _pension(number: str) -> bool:
     """Rentenversicherungsnummer: area, date of birth, initial, serial number; check digit as in § 2 VKVV."""
     plain = re.sub(r"[ -]", "", number).upper()
-    if not re.fullmatch(r"\d{8}[A-Z]\d{3}", plain) or not (1 <= int(plain[2:4]) <= 31 and 1 <= int(plain[4:6]) <= 12):
+    if not re.fullmatch(r"\d\d(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[A-Z]\d{3}", plain):
         return False
     digits = f"{plain[:8]}{ord(plain[8]) - 64:02}{plain[9:11]}"
     products = (int(d) * w for d, w in zip(digits, (2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1), strict=True))
@@ -120,15 +120,9 @@ _WORDS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("cpf",), _any_of("br.cpf")),
     (
         (
-            "passport",
-            "reisepass",
-            "personalausweis",
-            "ausweisnummer",
-            "passeport",
-            "carte d'identité",
-            "carte d’identité",
-        )
-        + ("pasaporte", "passaporto", "paspoort"),
+            *("passport", "reisepass", "personalausweis", "ausweisnummer", "passeport", "pasaporte", "passaporto"),
+            *("paspoort", "carte d'identité", "carte d’identité"),
+        ),
         _passport,
     ),
 )

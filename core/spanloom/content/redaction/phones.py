@@ -29,8 +29,9 @@ _LOOKALIKE = re.compile(
 _SAYS_PHONE = re.compile(
     r"\b(?:tel|tél|telephone|téléphone|telefono|teléfono|telefon|telefonnummer|phone|phones|cell|mobile|mobil|móvil"
     r"|celular|handy|handynummer|mobilnummer|portable|fax|whatsapp|sms|text|texted|call|called|calling|dial"
-    r"|ring (?:me|us|him|her)|reach|hotline|rufnummer|durchwahl|anrufen|ruf|rufen|ruft|anruf|erreichbar|erreichen|erreichst|appeler"
-    r"|appelez|appelle|appel|joindre|joignable|rappeler|rappelez|rappel|llamar|llame|llama|llamada|llámame|llámeme"
+    r"|ring (?:me|us|him|her)|reach|hotline|rufnummer|durchwahl|anrufen|ruf|rufen|ruft|anruf|erreichbar|erreichen"
+    r"|erreichst|appeler|appelez|appelle|appel|joindre|joignable|rappeler|rappelez|rappel|llamar|llame|llama"
+    r"|llamada|llámame|llámeme"
     r"|numéro de téléphone|contact number|phone number|my number|meine nummer|mon numéro|mi número)\b"
     r"|phone|telefon|téléphone|teléfono|手机|电话|電話|هاتف|телефон",
     re.IGNORECASE,
@@ -43,7 +44,7 @@ _SAYS_OTHER = re.compile(
     r"|commande|facture|colis|suivi|référence|dossier|série|article|prix|montant|client|compte|pedido|factura|envío"
     r"|seguimiento|referencia|expediente|serie|artículo|precio|importe|cliente|cuenta|timestamp|ts|seed|offset|page)"
     r"|\B(?:(?<!telefon)(?<!handy)(?<!mobil)(?<!ruf)(?<!fax)nummer|_id|_no|zeichen)|#|№)"
-    r"(?:[ \t_-]{0,2}\b(?:no|nr|num|number|nummer|número|numéro|id|ids|code|client|cliente|is|was|ist|war|est|es|of|de|von|n))?"
+    r"(?:[ \t_-]{0,2}\b(?:no|nr|num|number|nummer|número|numéro|ids?|code|cliente?|is|was|ist|war|est|es|of|de|von|n))?"
     r"[ \t.:#°º=\"'-]{0,6}$",
     re.IGNORECASE,
 )
@@ -65,6 +66,7 @@ _PLAIN_GROUPS = {
     (2, 4, 4): ("BR",),
 }
 _TRUNK = "0"
+_ZIP = (5, 4)  # of Boston, 02110-1301
 _AMERICAN = re.compile(r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}")
 _FIXED_LENGTH = {"FR", "GB", "ES", "PT", "PL", "BE", "CH"}
 _BARE = re.compile(r"0[1-9]\d{8,10}")  # with nothing said about it
@@ -81,10 +83,11 @@ class Phones:
 
     def __call__(self, text: str) -> Iterator[Finding]:
         text = _LOOKALIKE.sub(lambda m: "\1" * len(m[0]), text)
-        taken: list[tuple[int, int]] = []
-        for match in _ABROAD.finditer(text):
-            if (length := _number_abroad(match[0])) and not _UNIT.match(text, match.start() + length):
-                taken.append((match.start(), match.start() + length))
+        taken = [
+            (match.start(), match.start() + length)
+            for match in _ABROAD.finditer(text)
+            if (length := _number_abroad(match[0])) and not _UNIT.match(text, match.start() + length)
+        ]
         for start, end in taken:
             yield Finding(start, end, Entity.PHONE)
         for (_, before), (after, _) in pairwise([(0, 0), *taken, (len(text), len(text))]):
@@ -126,11 +129,11 @@ class Phones:
         ):
             return self.regions
         if len(groups) == 1:
-            return self.regions if _BARE.fullmatch(digits) else ()
+            return self.regions if _BARE.fullmatch(digits) and digits not in "01234567890" else ()
         if "  " in written:
             return ()
         if digits[0] == _TRUNK:  # 0171 2345678, 06 12 34 56 78; not 0-306-40615-2
-            return self.regions if groups[0] > 1 and digits[1] != _TRUNK else ()
+            return self.regions if groups[0] > 1 and digits[1] != _TRUNK and groups != _ZIP else ()
         if groups == (3, 3, 3) and "." in written:
             return ()  # 612.345.678 is an amount too
         return [region for region in _PLAIN_GROUPS.get(groups, ()) if region in self.regions]

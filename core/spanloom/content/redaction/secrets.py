@@ -39,7 +39,7 @@ _USERINFO = re.compile(r"://([^\s/?#\"'<>\0]{1,300})@")
 _PARAMETER = re.compile(
     r"[?&#;](?:(?P<always>(?:access|refresh|id|auth|bearer|session|api|csrf)[_-]?token|token|api[_-]?key|apikey"
     r"|client[_-]?secret|secret|passw(?:or)?d|pwd|x-amz-(?:signature|credential|security-token)|x-goog-signature)"
-    r"|(?:sig|signature|key|code|auth|credential|subscription-key))=(?P<value>[^&#;\s\"'<>\0]{4,2000})",
+    r"|(?:sig|signature|key|code|auth|credential|subscription-key))=(?P<value>[^&#;)\s\"'<>\0]{4,2000})",
     re.IGNORECASE,
 )
 _TEXT = r"[^\s\"'<>\0,;]"
@@ -64,11 +64,14 @@ _QUOTED = {q: re.compile(f"[^{e}\n\0]{{1,500}}") for q, e in zip("\"'`«„“",
 _UNQUOTED = re.compile(r"[^\s\"'<>\0&;]{1,500}")
 _NO_VALUE = re.compile(
     r"\W*|[*x•.]{3,}|\$.*|%.*|\{.*|\[.*|<.*|(?:none|null|nil|undefined|true|false|str|string|int|bool|bytes|any|optional"
-    r"|required|missing|empty|redacted|hidden|invalid|incorrect|wrong|expired|unset|unknown|default|not|must|should|is"
+    r"|value|required|missing|empty|redacted|hidden|invalid|incorrect|wrong|expired|unset|unknown|default|not|must|should|is"
     r"|the|a|an|and|or)\b.*|your[_-].*|.*\.\.\.",
     re.IGNORECASE | re.DOTALL,
 )
-_CODE = re.compile(r"[A-Za-z_][\w.]*[(\[].*|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[A-Z][a-z]+(?:[A-Z][a-z]+)+", re.DOTALL)
+_CODE = re.compile(
+    r"[\w.]*[(\[].*|[A-Z]+(?:_[A-Z]+)+|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[A-Z][a-z]+(?:[A-Z][a-z]+)+",
+    re.DOTALL,
+)
 _SHORT, _LONG, _OPAQUE = 3, 8, 16
 
 
@@ -109,7 +112,9 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
 def _named(text: str, spaced: str) -> Iterator[tuple[int, int]]:
     """Whose name stands before: `password=…`, `<password>…</`, "the password is …"."""
     for names, strong in ((STRONG, True), (WEAK, False)):
-        for end, _ in ends(spaced, names, inside=True):
+        for end, name in ends(spaced, names, inside=True):
+            if text[end - len(name) - 1 : end - len(name)] == "$":
+                continue  # of the shell: $PWD
             if (sign := _SIGN.match(text, end)) and (span := _assigned(text, sign, strong=strong)):
                 yield span
             if (tag := _TAG_END.match(text, end)) and not _NO_VALUE.fullmatch(tag[1]):
@@ -132,8 +137,10 @@ def _assigned(text: str, sign: re.Match[str], *, strong: bool) -> tuple[int, int
         return None
     if not strong and not (len(value) >= _LONG and _mixed(value) and " " not in value):
         return None
+    if value.isidentifier() and _names_itself(value):
+        return None
     if not quote:
-        if _CODE.fullmatch(value) or (value.isidentifier() and _names_itself(value)):
+        if _CODE.fullmatch(value):
             return None
         if sign["sign"] == ":" and not _odd(value) and not _LAST.match(text, end):
             return None  # "Password: must be long"
