@@ -3,11 +3,15 @@
 `python -m tests.core.redaction.sentences` prints the table, and each miss.
 """
 
+from pathlib import Path
+
 import pytest
 from spanloom.content.redaction import Entity, Patterns
 
 from tests.core.redaction import known
-from tests.core.redaction.sentences import HELD_OUT, LANGUAGES, SHOWN, Score, negatives, positives
+from tests.core.redaction.sentences import HELD_OUT, LANGUAGES, SHOWN, Score, negatives, positives, table
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "redaction.md").read_text()
 
 # Recall and precision, at least, in every language.
 BOUNDS = dict.fromkeys(Entity, (0.97, 0.98)) | {Entity.PHONE: (0.90, 0.95)}
@@ -49,3 +53,16 @@ def test_lookalikes_stay():
 def test_values_that_another_library_makes_are_found(kind, recall):
     found, whole, missed = known.recall(Patterns(), kind)
     assert found / whole >= recall, missed
+
+
+def test_the_document_says_what_is_measured(scores):
+    assert table(scores["all"]) in DOCUMENT
+    assert f"{len(positives(SHOWN) + positives(HELD_OUT))} made sentences and {len(negatives())} lookalikes" in DOCUMENT
+
+
+def test_the_documents_example_runs():
+    _, _, rest = DOCUMENT.partition("```python\n")
+    names = {}
+    exec(rest.partition("```")[0], names)
+    assert names["text"] == "Write to <EMAIL_1>, cc <EMAIL_1>"
+    assert names["counts"] == {"EMAIL": 2}

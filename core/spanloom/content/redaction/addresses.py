@@ -48,7 +48,7 @@ _V4 = re.compile(
 )
 _V6 = re.compile(r"(?<![A-Za-z0-9_:.])(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{4,39}(?![A-Za-z0-9_:])")
 _NUMBERED = re.compile(
-    r"(?:\b(?:v|rv|ver|version|versión|release|build|section|sección|chapter|chapitre|kapitel|abschnitt|article|paragraph"
+    r"(?:(?<![A-Za-z])(?:v|rv|ver|version|versión|release|build|section|sección|chapter|chapitre|kapitel|abschnitt|article|paragraph"
     r"|clause|ziffer|nr|oid|firmware|driver|step|punkt|punto)(?:\.|__|[\"'])?[ :=\"']{0,4}|[§=~^<>v]=?\s?)$",
     re.IGNORECASE,
 )  # fmt: skip

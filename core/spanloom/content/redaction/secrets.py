@@ -131,7 +131,7 @@ def _assigned(text: str, sign: re.Match[str], *, strong: bool) -> tuple[int, int
     found = (_QUOTED[quote] if quote else _UNQUOTED).match(text, sign.end())
     if found is None:
         return None
-    value = found[0].rstrip() if quote else found[0].rstrip(".,!?)]}`")
+    value = found[0].rstrip() if quote else found[0].partition(")](")[0].rstrip(".,!?)]}`")
     end = found.start() + len(value)
     if len(value) < _SHORT or _NO_VALUE.fullmatch(value):
         return None
