@@ -45,6 +45,7 @@ def shown(text, redactor=PATTERNS):
         ("4111 1111 1111 1111 12/27 123", "<CARD_1> 12/27 123"),
         ("DE89 3704 0044 0532 0130 00 bitte", "<IBAN_1> bitte"),
         ("from 2001:db8::1 and ::ffff:192.0.2.7 and 10.0.0.1:8080", "from <IP_1> and ::ffff:<IP_2> and <IP_3>:8080"),
+        ("x sk_live_AKJgLWjhBkomUaJsagbWHTMZ AKIADXCFUTJOBZLJPDEP y", "x <SECRET_1> <SECRET_2> y"),
         ("<password>hunter</password>", "<password><SECRET_1></password>"),
         ("Server=db;Password=x9!k;Database=app", "Server=db;Password=<SECRET_1>;Database=app"),
         ("headers={'Authorization': 'Bearer abc.def-123456'}", "headers={'Authorization': 'Bearer <SECRET_1>'}"),
