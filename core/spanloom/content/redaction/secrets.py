@@ -62,14 +62,16 @@ _SAID = re.compile(
 _TAG_END = re.compile(r">([^<>\0]{3,500})</")
 _QUOTED = {q: re.compile(f"[^{e}\n\0]{{1,500}}") for q, e in zip("\"'`«„“", "\"'`»“”", strict=True)}
 _UNQUOTED = re.compile(r"[^\s\"'<>\0&;]{1,500}")
+# Nothing, a mask, a variable of a shell or a template, a word about values. A password may begin like any of them.
 _NO_VALUE = re.compile(
-    r"\W*|[*x•.]{3,}|\$.*|%.*|\{.*|\[.*|<.*|(?:none|null|nil|undefined|true|false|str|string|int|bool|bytes|any|optional"
-    r"|value|required|missing|empty|redacted|hidden|invalid|incorrect|wrong|expired|unset|unknown|default|not|must|should|is"
-    r"|the|a|an|and|or)\b.*|your[_-].*|.*\.\.\.",
+    r"\W*|[*x•.]{3,}|\$(?:[{(].*|[A-Za-z_]+)|%(?:[a-z]|\(.*|[A-Za-z_]+%)"
+    r"|\{{1,2}[\w .:!-]*\}{0,2}|\[[\w ,.-]*\]?|<.*|your[_ -].*|.*\.\.\."
+    r"|(?:none|null|nil|undefined|true|false|str|string|int|bool|bytes|any|optional|value|required|missing|empty|redacted"
+    r"|hidden|invalid|incorrect|wrong|expired|unset|unknown|default|not|must|should|is|the|a|an|and|or)(?:[\s|,;\[(].*)?",
     re.IGNORECASE | re.DOTALL,
 )
 _CODE = re.compile(
-    r"[\w.]*[(\[].*|[A-Z]+(?:_[A-Z]+)+|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[A-Z][a-z]+(?:[A-Z][a-z]+)+",
+    r"\(?[A-Za-z_.]+[(\[][\w.,=()\[\]:|-]*|[A-Za-z_][\w.]*\([a-z_]+=.*|[A-Z]+(?:_[A-Z]+)+|[A-Za-z_]+(?:\.[A-Za-z_]+)+|[A-Z][a-z]+(?:[A-Z][a-z]+)+",
     re.DOTALL,
 )
 _SHORT, _LONG, _OPAQUE = 3, 8, 16
@@ -163,7 +165,7 @@ def _odd(value: str) -> bool:
 
 def _mixed(value: str) -> bool:
     """Letters with digits or signs."""
-    return any(c.isalpha() for c in value) and any(c.isdigit() or c in "!@#$%^&*+=" for c in value)
+    return any(c.isalpha() for c in value) and any(c.isdigit() or c in "!@#$%^&+=" for c in value)
 
 
 def _opaque(value: str) -> bool:
