@@ -1,6 +1,7 @@
 """Spanloom: one trace of every LangChain, LangGraph and LlamaIndex request, for OpenTelemetry and Langfuse at once."""
 
 from .content import ContentPolicy, actions
+from .content.redaction import Presidio
 from .destinations import (
     Datadog,
     Dynatrace,
@@ -37,6 +38,7 @@ __all__ = [
     "NewRelic",
     "Otlp",
     "Phoenix",
+    "Presidio",
     "Prices",
     "Prompt",
     "StepHandle",

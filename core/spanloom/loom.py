@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from . import evaluation, scores
 from .content import ContentPolicy
-from .content.application import FAILURES
+from .content.application import FAILURES, content_after_fork
 from .content.plain import clean
 from .destinations.delivery import Delivery
 from .destinations.destination import Destination
@@ -96,7 +96,7 @@ class Loom:
         self._lock = threading.Lock()
         self.recorder.after_fork()
         self._weave.routes.after_fork()
-        FAILURES.after_fork()
+        content_after_fork()
         self.prices.after_fork()
         self.prompts.after_fork()
 

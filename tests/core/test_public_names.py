@@ -28,6 +28,7 @@ def test_the_public_names_of_spanloom():
         "NewRelic",
         "Otlp",
         "Phoenix",
+        "Presidio",
         "Prices",
         "Prompt",
         "StepHandle",
