@@ -17,6 +17,7 @@ from .destinations import (
 from .errors import ConfigurationError
 from .identity import Prompt, using
 from .prices import Prices
+from .sampling import TailSampling
 from .scores import StepHandle
 from .setup import Loom, configure, current_step
 
@@ -40,6 +41,7 @@ __all__ = [
     "Prices",
     "Prompt",
     "StepHandle",
+    "TailSampling",
     "configure",
     "current_step",
     "using",

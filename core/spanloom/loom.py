@@ -21,6 +21,7 @@ from .guard import GUARD, log
 from .metrics import Metrics
 from .prices import PriceList
 from .recorder import Recorder
+from .sampling import Tail, TailSampling
 from .weave import Weave
 
 
@@ -38,6 +39,7 @@ class Loom:
         meter_provider: MeterProvider | None = None,
     ) -> None:
         self._provider, self._weave, self._destinations = provider, weave, tuple(destinations)
+        self._tails = _tails(self._destinations, weave)
         self.recorder, self.prices = recorder, prices
         self.metrics = Metrics(meter_provider, version, prices, self.stats)
         self._lock = threading.Lock()
@@ -49,13 +51,17 @@ class Loom:
         return self._provider
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send what has ended so far. True where all that ended since the last flush has arrived, in time."""
+        """Send what has ended so far. True where all that ended since the last flush has arrived, in time.
+
+        What tail sampling has yet to decide (a trace whose root is open) goes on waiting, and counts as not sent.
+        """
         deadline = time.monotonic() + timeout
         self.recorder.evict()
+        decided = [tail.flush(max(0.0, deadline - time.monotonic())) for tail in self._tails]
         self._wake()
         done = [delivery.flush(max(0.0, deadline - time.monotonic())) for _, delivery in self._destinations]
         self.metrics.delivery.flush(max(0.0, deadline - time.monotonic()))
-        return all(done)
+        return all(decided) and all(done)
 
     def shutdown(self, timeout: float = 5.0) -> bool:
         """End open steps as `incomplete`, send what is queued, and stop; at most about `timeout` seconds.
@@ -71,8 +77,11 @@ class Loom:
         if self._weave.sinks == self._sinks():
             self._weave.sinks, self._weave.flush, self._weave.stop, self._weave.beside = (), None, None, None
         deadline = time.monotonic() + timeout
-        self._wake()
         done = []
+        for tail in self._tails:
+            with GUARD.watching("spanloom.sampling.stop"):
+                done.append(tail.stop(max(0.0, deadline - time.monotonic())))
+        self._wake()
         for destination, delivery in self._destinations:
             done.append(delivery.stop(max(0.0, deadline - time.monotonic())))
             with GUARD.watching(f"spanloom.destinations.{destination.name}.close"):
@@ -84,7 +93,10 @@ class Loom:
         """In a forked child: whatever lock another thread of the parent held, nobody will let go of."""
         self._lock = threading.Lock()
         self.recorder.after_fork()
+        self._weave.after_fork()
         self.prices.after_fork()
+        for tail in self._tails:
+            tail.after_fork()
 
     def _replaced(self) -> None:
         warnings.warn(
@@ -107,7 +119,14 @@ class Loom:
         failed}}, "cost": {priced, unknown, without_usage}, "swallowed": {where: times}}`. `cost` counts the calls of
         models whose cost is known (an answer from a cache costs nothing), whose model has no price, and whose provider
         told no tokens. For each destination, offered = exported + dropped + failed + queued.
+
+        A destination with `sampling` counts beside these what its traces' decision left out (`sampled_out`), and what
+        waits for it (`waiting`): offered = exported + dropped + failed + queued + sampled_out + waiting. `"sampling"`
+        has for each of them its traces: `{name: {kept: {reason: traces}, dropped, early, late_spans}}`.
         """
+        counts = {delivery.name: delivery.counts() for _, delivery in self._destinations}
+        for tail in self._tails:
+            counts |= tail.counts()
         return {
             "steps": {
                 "opened": self.recorder.opened,
@@ -115,9 +134,10 @@ class Loom:
                 "evicted": self.recorder.evicted,
                 "repeated": self.recorder.repeated,
             },
-            "destinations": {delivery.name: delivery.counts() for _, delivery in self._destinations},
+            "destinations": counts,
             "cost": self.prices.counts(),
             "swallowed": dict(GUARD.swallowed),
+            **({"sampling": {q.name: t.decisions() for t in self._tails for q in t.queues}} if self._tails else {}),
         }
 
     def score(
@@ -141,7 +161,7 @@ class Loom:
 
         It goes through the queues of the destinations that take scores (Langfuse, Local, Phoenix), and out as the event
         `gen_ai.evaluation.result`. It never blocks and never raises: a score that cannot be is logged. Scores of a
-        trace that is not sampled are not sent.
+        trace that is not sampled are not sent; where a destination has `sampling`, they go where its trace goes.
         """
         with GUARD.watching("spanloom.score"):
             try:
@@ -161,8 +181,8 @@ class Loom:
         score = scores.score_of(clean(name) if isinstance(name, str) else name, value, target, comment, data_type, id)
         if self._down or not getattr(step, "sampled", True) or not self.recorder.recent.is_sampled(int(target[0], 16)):
             return None
-        for _, delivery in self._destinations:
-            delivery.put_score(score)
+        for sink in self._sinks():
+            sink.put_score(score)
         open_step = self._weave.enclosing(int(score.span_id, 16)) if score.span_id is not None else None
         evaluation.emit(score, open_step.step.span if open_step is not None else None)
         return score.id
@@ -196,5 +216,23 @@ class Loom:
                 with GUARD.watching(f"spanloom.destinations.{destination.name}.beside"):
                     told(processors)
 
-    def _sinks(self) -> tuple[Delivery, ...]:
-        return tuple(delivery for _, delivery in self._destinations)
+    def _sinks(self) -> tuple[Delivery | Tail, ...]:
+        """What takes ended spans and scores: the destinations' queues, or the tail samplers in front of them."""
+        sampled = {queue.name for tail in self._tails for queue in tail.queues}
+        return (*(delivery for _, delivery in self._destinations if delivery.name not in sampled), *self._tails)
+
+
+def _tails(destinations: Sequence[tuple[Destination, Delivery]], weave: Weave) -> tuple[Tail, ...]:
+    """One for all destinations of equal policies, so that they agree whatever happens."""
+    groups: list[tuple[TailSampling, list[Delivery]]] = []
+    for destination, delivery in destinations:
+        policy = getattr(destination, "sampling", None)
+        if policy is None:
+            continue
+        for known, deliveries in groups:
+            if known == policy:
+                deliveries.append(delivery)
+                break
+        else:
+            groups.append((policy, [delivery]))
+    return tuple(Tail(policy, deliveries, weave.is_open) for policy, deliveries in groups)

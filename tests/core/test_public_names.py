@@ -31,6 +31,7 @@ def test_the_public_names_of_spanloom():
         "Prices",
         "Prompt",
         "StepHandle",
+        "TailSampling",
         "configure",
         "current_step",
         "using",

@@ -92,9 +92,12 @@ class Delivery:
     # ---------------------------------------------------------------- the application's side
     def put(self, ended: Ended) -> None:
         """Queue a span, or drop and count it where the queue is full. What `accepts` refuses is not counted at all."""
-        if self._accepts is not None and not self._accepts(ended):
-            return
-        self._put(ended)
+        if self.accepts(ended):
+            self._put(ended)
+
+    def accepts(self, ended: Ended) -> bool:
+        """Whether this destination takes the span."""
+        return self._accepts is None or self._accepts(ended)
 
     def put_score(self, score: Score) -> None:
         """Queue a score; nothing where the receiver takes none."""

@@ -16,9 +16,12 @@ from ..content import ContentPolicy
 from ..content.plain import clean
 from ..content.read import metadata, read
 from ..content.visible import Visible
+from ..dialects import sampling as sampling_dialect
 from ..dialects.langfuse import SDKS_OWN
 from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known
+from ..dialects.sampling import Kept
 from ..guard import GUARD, log
+from ..sampling.share import marked
 from ..step import Outcome, Step
 from ..weave import Ended
 from .delivery import Delivery
@@ -64,10 +67,15 @@ def rendered(ended: Ended, step: Step, policy: ContentPolicy, render: Callable[[
 
 
 def copy_of(
-    span: ReadableSpan, rendered: Rendered, resource: Resource, parent: SpanContext | None, own: dict[str, Any]
+    span: ReadableSpan,
+    rendered: Rendered,
+    resource: Resource,
+    parent: SpanContext | None,
+    own: dict[str, Any],
+    kept: Kept | None = None,
 ) -> ReadableSpan:
     """The span as it goes to one destination. `own` are attributes that the application set on the live span; what
-    Langfuse's SDK notes there for itself stays out.
+    Langfuse's SDK notes there for itself stays out. `kept` says how the destination's sampling kept it.
 
     Names and descriptions are made clean text: one that is not would cost the whole batch.
     """
@@ -76,10 +84,14 @@ def copy_of(
         status = Status(status.status_code, clean(status.description))
     return ReadableSpan(
         name=clean(rendered.name),
-        context=span.context,
+        context=span.context if kept is None or span.context is None else marked(span.context, kept.threshold),
         parent=parent,
         resource=resource,
-        attributes={**{k: v for k, v in own.items() if not k.startswith(SDKS_OWN)}, **rendered.attributes},
+        attributes={
+            **{k: v for k, v in own.items() if not k.startswith(SDKS_OWN)},
+            **rendered.attributes,
+            **sampling_dialect.attributes(kept),
+        },
         events=[
             *(Event(clean(e.name), e.attributes, e.timestamp) for e in span.events),
             *(Event(clean(name), attributes, time_ns) for name, time_ns, attributes in rendered.events),

@@ -158,7 +158,7 @@ class Otlp(Queued):
         if step is None:
             return self._stamped(ended)
         shown = self._rendered(ended, step, self.content)
-        return copy_of(span, shown, self._resource, span.parent, self._own(ended))
+        return copy_of(span, shown, self._resource, span.parent, self._own(ended), ended.kept_for(self.name))
 
     def _rendered(self, ended: Ended, step: Step, policy: ContentPolicy) -> Rendered:
         return rendered(ended, step, policy, lambda seen: self._render(step, seen))
@@ -182,7 +182,7 @@ class Otlp(Queued):
             REPEATS: ended.repeats or None,
         })  # fmt: skip
         as_it_is = Rendered(span.name, span.kind, self._own(ended))
-        return copy_of(span, as_it_is, self._resource, span.parent, who)
+        return copy_of(span, as_it_is, self._resource, span.parent, who, ended.kept_for(self.name))
 
 
 _FILES = tuple(

@@ -7,17 +7,20 @@ from typing import Any, TypedDict, get_type_hints
 
 from ..content import ContentPolicy
 from ..errors import ConfigurationError
+from ..sampling import TailSampling
 from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
 
 
 class QueueOptions(TypedDict, total=False):
     """`content` decides what of prompts and answers goes out; `queue_spans` bounds what waits, beyond it spans are
-    dropped and counted; `batch_spans` is how many go out at once; `name` is the destination's in `loom.stats()`."""
+    dropped and counted; `batch_spans` is how many go out at once; `name` is the destination's in `loom.stats()`;
+    `sampling` says which traces are kept: by default all that the provider's sampler lets through."""
 
     content: ContentPolicy | None
     queue_spans: int
     batch_spans: int
     name: str
+    sampling: TailSampling | None
 
 
 class Options(QueueOptions, total=False):
@@ -40,6 +43,7 @@ class Queued:
         self.timeout: float | None = options.get("timeout")  # type: ignore[assignment]
         self.queue_spans = options.get("queue_spans", QUEUE_SPANS)
         self.batch_spans = options.get("batch_spans", BATCH_SPANS)
+        self.sampling = options.get("sampling")
 
     def check_options(self) -> None:
         """Raise a `ConfigurationError` for what no destination can work with."""
@@ -47,6 +51,10 @@ class Queued:
         if not isinstance(self.content, ContentPolicy):
             raise ConfigurationError(
                 f"{kind}(content={self.content!r}) is no policy: write content=ContentPolicy.full()."
+            )
+        if not (self.sampling is None or isinstance(self.sampling, TailSampling)):
+            raise ConfigurationError(
+                f"{kind}(sampling={self.sampling!r}) is no policy: write sampling=TailSampling(keep=0.05)."
             )
         if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
             raise ConfigurationError(f"{kind}(timeout={self.timeout!r}) cannot work: write seconds above 0.")

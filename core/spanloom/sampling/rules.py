@@ -1,0 +1,82 @@
+"""Why a trace is kept: the rules of a policy, in their order, with what has been learnt of durations."""
+
+from __future__ import annotations
+
+import time
+
+from opentelemetry.trace import SpanContext
+
+from ..dialects.sampling import Kept, Reason
+from ..guard import GUARD
+from ..scores import Score
+from ..weave import Ended, is_top
+from . import share
+from .buffer import Trace
+from .failed import failed
+from .policy import TailSampling, matches
+from .view import TraceView, name_of, seconds_of
+
+
+class Rules:
+    """One policy at work. One thread at a time."""
+
+    def __init__(self, policy: TailSampling) -> None:
+        self.policy = policy
+        self._slow = policy.slow()
+        self._threshold = share.threshold_of(policy.keep)
+
+    def is_error(self, ended: Ended) -> bool:
+        """Whether the span keeps its trace for having failed."""
+        return self.policy.errors and failed(ended)
+
+    def learn(self, ended: Ended) -> bool:
+        """A span has ended: whether it is a root, and a slow one by what was known before it."""
+        return is_top(ended.lineage) and self._slow.learn(name_of(ended), seconds_of(ended))
+
+    def is_low(self, score: Score) -> bool:
+        """Whether the score keeps its trace."""
+        with GUARD.watching("spanloom.sampling.low_score"):
+            return self.policy.is_low(score)
+        return False
+
+    def reason(self, trace: Trace, *, complete: bool, ask: bool = True) -> Reason | None:
+        """Why the trace is kept; None where it is not. The order is part of the contract.
+
+        `complete` says that its root has ended; `ask=False` leaves the predicates out.
+        """
+        if trace.error:
+            return Reason.ERROR
+        view = trace.view(complete=complete)
+        if ask and self._matches("never", view):
+            trace.never = True
+            return None
+        if trace.slow or (not complete and self._is_slow_already(trace, view)):
+            return Reason.SLOW
+        if trace.low:
+            return Reason.LOW_SCORE
+        if ask and self._matches("always", view):
+            return Reason.ALWAYS
+        context = _context_of(trace)
+        randomness = share.randomness_of(context) if context is not None else share.randomness_in(trace.id)
+        return Reason.SHARE if randomness >= self._threshold else None
+
+    def kept(self, trace: Trace, reason: Reason) -> Kept:
+        """How the trace is kept, samplers before this one included as far as they say."""
+        own = self._threshold if reason is Reason.SHARE else 0
+        context = _context_of(trace)
+        before = share.threshold_in(context.trace_state) if context is not None else 0
+        return Kept(share.probability_of(max(own, before)), reason, own)
+
+    def _is_slow_already(self, trace: Trace, view: TraceView) -> bool:
+        limit = self._slow.threshold(view.name)
+        return limit is not None and trace.start_ns > 0 and (time.time_ns() - trace.start_ns) / 1e9 > limit
+
+    def _matches(self, which: str, view: TraceView) -> bool:
+        rule = self.policy.never if which == "never" else self.policy.always
+        with GUARD.watching(f"spanloom.sampling.{which}"):
+            return rule is not None and matches(rule, view)
+        return False
+
+
+def _context_of(trace: Trace) -> SpanContext | None:
+    return trace.some.span.context if trace.some is not None else None
