@@ -17,13 +17,14 @@ SCORE_BYTES = 500
 class Trace:
     """What has ended of one trace. `lists` holds its spans, one list for each destination; all have its steps.
 
-    `root` is the longest of its spans at the top, `some` any of its spans. `never` marks one that a rule drops: no
-    score changes that. `late` marks what came after the rest of the trace was gone.
+    `size` is how many objects it holds, `bytes` about how much. `root` is the longest of its spans at the top, `some`
+    any of its spans. `never` marks one that a rule drops: no score changes that. `late` marks what came after the rest
+    of the trace was gone.
     """
 
     __slots__ = (
-        "bytes", "count", "due", "error", "id", "late", "lists", "low", "never", "root", "scores", "since", "slow",
-        "some", "start_ns",
+        "bytes", "count", "due", "error", "id", "late", "lists", "low", "never", "root", "scores", "since", "size",
+        "slow", "some", "start_ns",
     )  # fmt: skip
 
     def __init__(self, trace_id: int, destinations: int, now: float, *, late: bool = False) -> None:
@@ -33,6 +34,7 @@ class Trace:
         self.error = self.slow = self.low = self.never = False
         self.root: Ended | None = None
         self.some: Ended | None = None
+        self.size = 1
         self.bytes = self.count = self.start_ns = 0
 
     def top(self, ended: Ended) -> None:
@@ -43,12 +45,7 @@ class Trace:
     @property
     def longest(self) -> list[Ended]:
         """The spans of the destination that takes most."""
-        return max(self.lists, key=len, default=[])
-
-    @property
-    def size(self) -> int:
-        """How many objects it holds: what `max_spans` bounds."""
-        return len(self.longest) + len(self.scores) + 1
+        return self.lists[0] if len(self.lists) == 1 else max(self.lists, key=len, default=[])
 
     def view(self, *, complete: bool) -> TraceView:
         """For predicates."""
@@ -108,7 +105,6 @@ class Buffer:
     # ---------------------------------------------------------------- what belongs to them
     def add(self, trace: Trace, ended: Ended, wanted: Sequence[bool]) -> None:
         """Put a span to its trace, for the destinations that want it."""
-        before = trace.size
         trace.count += 1
         if trace.some is None:
             trace.some = ended
@@ -117,15 +113,16 @@ class Buffer:
         for spans, wants in zip(trace.lists, wanted, strict=True):
             if wants:
                 spans.append(ended)
-        self._grown(trace, before, about_bytes(ended) if any(wanted) else 0)
+        if True in wanted:
+            self._grown(trace, about_bytes(ended))
 
     def scored(self, trace: Trace, score: Score) -> None:
         """Put a score to its trace."""
-        before = trace.size
         trace.scores.append(score)
-        self._grown(trace, before, SCORE_BYTES)
+        self._grown(trace, SCORE_BYTES)
 
-    def _grown(self, trace: Trace, before: int, size: int) -> None:
+    def _grown(self, trace: Trace, size: int) -> None:
         trace.bytes += size
+        trace.size += 1
         self._bytes += size
-        self._size += trace.size - before
+        self._size += 1

@@ -41,14 +41,8 @@ class Deciding:
     that are not kept.
     """
 
-    def __init__(
-        self,
-        policy: TailSampling,
-        queues: Sequence[Queue],
-        is_open: Callable[[int], bool],
-        clock: Callable[[], float],
-    ) -> None:
-        self.policy, self._queues, self._is_open, self._clock = policy, tuple(queues), is_open, clock
+    def __init__(self, policy: TailSampling, queues: Sequence[Queue], clock: Callable[[], float]) -> None:
+        self.policy, self._queues, self._clock = policy, tuple(queues), clock
         self._rules, self._buffer = Rules(policy), Buffer()
         self._most_bytes = int(policy.max_megabytes * 1_000_000)
         self._decided: OrderedDict[int, Mapping[str, Kept] | None] = OrderedDict()  # None: not kept
@@ -80,11 +74,11 @@ class Deciding:
             self._decide(trace, complete=True)
         self._relieve()
 
-    def take_score(self, score: Score) -> None:
-        """A score goes where its trace goes; a low one decides it."""
+    def take_score(self, score: Score, is_open: bool) -> None:
+        """A score goes where its trace goes; a low one decides it. `is_open` says that the trace had not ended."""
         trace_id, low = int(score.trace_id, 16), self._rules.is_low(score)
         trace = self._buffer.get(trace_id)
-        if trace is None and trace_id not in self._decided and self._is_open(trace_id):
+        if trace is None and trace_id not in self._decided and is_open:
             trace = self._buffer.opened(Trace(trace_id, len(self._queues), self._clock()))
         if trace is not None:
             self._buffer.scored(trace, score)

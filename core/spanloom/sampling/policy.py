@@ -123,7 +123,7 @@ class TailSampling:
         return limit is not None and score.data_type is not DataType.CATEGORICAL and float(score.value) < limit
 
 
-def matches(rule: Rule | None, view: TraceView) -> bool:
+def matches(rule: Rule, view: TraceView) -> bool:
     """Whether one of the patterns or predicates of `rule` matches. Raises what a predicate raises."""
     return any(fnmatch.fnmatchcase(view.name, one) if isinstance(one, str) else bool(one(view)) for one in _each(rule))
 

@@ -13,7 +13,7 @@ from ..weave import Ended, is_top
 from . import share
 from .buffer import Trace
 from .failed import failed
-from .policy import TailSampling, matches
+from .policy import Rule, TailSampling, matches
 from .view import TraceView, name_of, seconds_of
 
 
@@ -46,15 +46,16 @@ class Rules:
         """
         if trace.error:
             return Reason.ERROR
+        never, always = (self.policy.never, self.policy.always) if ask else (None, None)
         view = trace.view(complete=complete)
-        if ask and self._matches("never", view):
+        if never is not None and self._matches("never", never, view):
             trace.never = True
             return None
         if trace.slow or (not complete and self._is_slow_already(trace, view)):
             return Reason.SLOW
         if trace.low:
             return Reason.LOW_SCORE
-        if ask and self._matches("always", view):
+        if always is not None and self._matches("always", always, view):
             return Reason.ALWAYS
         context = _context_of(trace)
         randomness = share.randomness_of(context) if context is not None else share.randomness_in(trace.id)
@@ -71,10 +72,9 @@ class Rules:
         limit = self._slow.threshold(view.name)
         return limit is not None and trace.start_ns > 0 and (time.time_ns() - trace.start_ns) / 1e9 > limit
 
-    def _matches(self, which: str, view: TraceView) -> bool:
-        rule = self.policy.never if which == "never" else self.policy.always
+    def _matches(self, which: str, rule: Rule, view: TraceView) -> bool:
         with GUARD.watching(f"spanloom.sampling.{which}"):
-            return rule is not None and matches(rule, view)
+            return matches(rule, view)
         return False
 
 

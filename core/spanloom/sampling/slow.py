@@ -18,6 +18,7 @@ LONGEST_WINDOW_SECONDS = 86_400.0
 MOST_NAMES = 200
 _LEAST_WARM_UP = 50
 _BINS = 2048
+_ROUNDING = 1 + 1e-9
 _RECOMPUTE = 64  # after as many new values as this part of all
 
 
@@ -87,8 +88,15 @@ class Quantile:
         durations = self._names.get(name)
         return None if durations is None else self._limit(durations)
 
+    def estimate(self, name: str) -> float | None:
+        """The quantile itself, to `ACCURACY`; None for a name that was not seen."""
+        durations = self._names.get(name)
+        return None if durations is None else durations.value_at(self.quantile, fresh=True)
+
     def _limit(self, durations: _Durations) -> float | None:
-        return durations.value_at(self.quantile) if durations.all.count >= self.warm_up else None
+        """The longest duration that the estimate may stand for: where all take the same time, none is slow."""
+        value = durations.value_at(self.quantile) if durations.all.count >= self.warm_up else None
+        return None if value is None else value / (1 - ACCURACY) * _ROUNDING
 
 
 class _Durations:
@@ -110,9 +118,9 @@ class _Durations:
         self.all.add(seconds)
         self._latest.add(seconds)
 
-    def value_at(self, quantile: float) -> float | None:
+    def value_at(self, quantile: float, *, fresh: bool = False) -> float | None:
         count = self.all.count
-        if count >= self._recompute_at:
+        if fresh or count >= self._recompute_at:
             self._value = self.all.get_quantile_value(quantile)
             self._recompute_at = count + max(1, count // _RECOMPUTE)
         return self._value

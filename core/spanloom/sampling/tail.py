@@ -7,12 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from opentelemetry.context import (
     _SUPPRESS_INSTRUMENTATION_KEY,  # the SDK's own exporters use it: there is no public name yet
     Context,
     attach,
+    detach,
     set_value,
 )
 
@@ -26,15 +27,20 @@ from .policy import TailSampling
 _SWEEP_SECONDS = 0.25
 _GATHER_SECONDS = 0.05
 _BATCH = 512
+LEAST_INBOX_SPANS = 10_000
 _LOCK_SECONDS = 1.0
+_Item: TypeAlias = Ended | tuple[Score, bool]  # a score, and whether its trace was open
+_UNTRACED = set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, Context())  # for what predicates call
 
 
 class Tail:
     """Decides traces by `policy`, once for all of `queues`, and hands on the spans of those that are kept.
 
     `put` and `put_score` only note what came, and never block: grouping, estimating and deciding are the work of a
-    thread of its own, which starts with the first span and sleeps where nothing waits. `is_open(trace_id)` tells
-    whether a span of that trace is open in this process. A forked child starts empty.
+    thread of its own, which starts with the first span and sleeps where nothing waits. Where spans come faster than
+    that, beyond `max_spans` (or 10,000) that nobody has looked at, the newest are dropped and counted, errors and the
+    ends of traces last. `is_open(trace_id)` tells whether a span of that trace is open in this process. A forked child
+    starts empty.
     """
 
     def __init__(
@@ -45,40 +51,49 @@ class Tail:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.policy, self.queues, self._is_open, self._clock = policy, tuple(queues), is_open, clock
+        self._most = max(policy.max_spans, LEAST_INBOX_SPANS)
         self.after_fork()
 
     def after_fork(self) -> None:
         """Begin, also anew in a forked child: what waits in the parent, the parent decides."""
-        self._inbox: deque[Ended | Score] = deque()
+        self._inbox: deque[_Item] = deque()
         self._lock, self._starting = threading.RLock(), threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._resting = self._stopped = self._over = self._busy = False
-        self._deciding = Deciding(self.policy, self.queues, self._is_open, self._clock)
+        self._resting = self._stopped = self._over = False
+        self._sweeper: int | None = None  # the thread that is at it
+        self._deciding = Deciding(self.policy, self.queues, self._clock)
         self._lost = [0] * len(self.queues)
 
     # ---------------------------------------------------------------- the application's side
     def put(self, ended: Ended) -> None:
         """Take a span that has ended. Never blocks, never raises."""
-        inbox, most = self._inbox, self.policy.max_spans
+        inbox = self._inbox
         if self._stopped:
             for queue in self.queues:
                 queue.put(ended)
             return
-        if len(inbox) >= most and (len(inbox) >= 2 * most or not failed(ended)):
+        if len(inbox) >= self._most and not self._has_room_for(ended):
             self._lose(ended)
+            return
+        if self._sweeper is not None and self._sweeper == threading.get_ident():
+            self._lose(ended)  # a predicate's own span, which would ask it again
             return
         inbox.append(ended)
         self._nudge()
 
     def put_score(self, score: Score) -> None:
         """Take a score: it goes where its trace goes. Never blocks, never raises."""
-        if self._stopped or len(self._inbox) >= self.policy.max_spans:
+        if self._stopped or len(self._inbox) >= self._most:
             for queue in self.queues:
                 queue.put_score(score)
         elif self.policy.low_score is not None or any(queue.export_scores is not None for queue in self.queues):
-            self._inbox.append(score)
+            self._inbox.append((score, self._is_open(int(score.trace_id, 16))))
             self._nudge()
+
+    def _has_room_for(self, ended: Ended) -> bool:
+        """Where spans come faster than they are looked at: room for errors, and for what ends a trace."""
+        return len(self._inbox) < 2 * self._most and (ended.closes or failed(ended))
 
     def _nudge(self) -> None:
         if self._resting or len(self._inbox) == _BATCH:
@@ -93,10 +108,7 @@ class Tail:
             for n, queue in enumerate(self.queues):
                 self._lost[n] += queue.accepts(ended)
         if first:
-            log.warning(
-                "spanloom: tail sampling cannot keep up (%d spans wait to be looked at): dropping, and counting",
-                len(self._inbox),
-            )
+            log.warning("spanloom: tail sampling cannot keep up: dropping spans, and counting them")
 
     def _start(self) -> None:
         with (
@@ -123,9 +135,7 @@ class Tail:
         with self._locked(timeout) as mine:
             self._stopped = True
             if mine:
-                self._sweep()
-                self._deciding.decide_all(deadline)
-                self._over = True
+                self._sweep(until=deadline)
         self._wake.set()
         self._price(deadline)
         return mine
@@ -162,8 +172,7 @@ class Tail:
 
     # ---------------------------------------------------------------- the worker's side
     def _run(self) -> None:
-        # What a predicate calls must not be traced: it would come back here.
-        attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, Context()))
+        attach(_UNTRACED)
         while not self._stopped:
             self._rest()
             with suppress(Exception), GUARD.watching("spanloom.sampling"), self._lock:
@@ -189,11 +198,15 @@ class Tail:
             due = self._deciding.due()
         return None if due is None else max(_GATHER_SECONDS, due - self._clock())
 
-    def _sweep(self) -> None:
-        """Look at what came, and at what is due. Under the lock."""
-        if self._busy:  # a predicate that asks for the counts
+    def _sweep(self, until: float | None = None) -> None:
+        """Look at what came, and at what is due; decide everything, where there is an end. Under the lock.
+
+        `until` is that end: when predicates are asked no more (monotonic).
+        """
+        if self._sweeper is not None:  # a predicate that asks for the counts
             return
-        self._busy = True
+        self._sweeper = threading.get_ident()
+        token = attach(_UNTRACED)
         try:
             while self._inbox:
                 item = self._inbox.popleft()
@@ -201,17 +214,25 @@ class Tail:
                     self._take(item)
             with GUARD.watching("spanloom.sampling.expire"):
                 self._deciding.expire()
+            if until is not None:
+                self._deciding.decide_all(until)
+                self._over = True
         finally:
-            self._busy = False
+            detach(token)
+            self._sweeper = None
 
-    def _take(self, item: Ended | Score) -> None:
-        if self._over:  # it came in while everything was being decided
-            for queue in self.queues:
-                queue.put_score(item) if isinstance(item, Score) else queue.put(item)
-        elif isinstance(item, Score):
-            self._deciding.take_score(item)
+    def _take(self, item: _Item) -> None:
+        if isinstance(item, Ended):
+            if not self._over:
+                self._deciding.take(item)
+                return
+            for queue in self.queues:  # it came in while everything was being decided
+                queue.put(item)
+        elif not self._over:
+            self._deciding.take_score(*item)
         else:
-            self._deciding.take(item)
+            for queue in self.queues:
+                queue.put_score(item[0])
 
     def _price(self, deadline: float | None = None) -> None:
         """What is not kept has cost something all the same. Outside of the lock: it takes its time."""
