@@ -166,3 +166,10 @@ def test_all_and_nothing(configured):
     assert loom.flush()
     assert (len(everything.spans), len(nothing.spans)) == (100, 0)
     assert {e.kept_for("m1").probability for e in everything.spans} == {1.0}
+
+
+def test_a_full_tracestate_makes_room_without_a_word(caplog):
+    context = SpanContext(7, 8, True, TraceFlags(1), TraceState([(f"v{n}", "1") for n in range(32)]))
+    marked = share.marked(context, 0)
+    assert list(marked.trace_state) == ["ot", *(f"v{n}" for n in range(31))]
+    assert caplog.messages == []

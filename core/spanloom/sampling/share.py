@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanContext, TraceState
 BITS = 56
 _ALL = 1 << BITS
 _DIGITS = BITS // 4
-_KEY, _MOST = "ot", 256  # characters of a tracestate's value
+_KEY, _MOST, _MOST_ENTRIES = "ot", 256, 32  # characters of a tracestate's value; its entries
 
 
 def threshold_of(probability: float) -> int:
@@ -55,7 +55,8 @@ def marked(context: SpanContext, threshold: int) -> SpanContext:
     value = ";".join([f"th:{f'{threshold:014x}'.rstrip('0') or '0'}", *others])
     if len(value) > _MOST:
         return context
-    state = state.update(_KEY, value) if _KEY in state else TraceState([(_KEY, value), *state.items()])
+    rest = [(key, said) for key, said in state.items() if key != _KEY]
+    state = TraceState([(_KEY, value), *rest[: _MOST_ENTRIES - 1]])
     return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, state)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from ..step import Content, Deferred
 from ..weave import Ended
 
-SPAN_BYTES = 3_000
-"""A span and its step without content: measured, in round numbers."""
+SPAN_BYTES = 4_500
+"""A step without content and its span: measured, 3.8 to 5 KB with the SDK 1.45."""
 
 _FIELDS = tuple(Content.__slots__)
 _NODES, _ITEMS, _DEPTH = 200, 16, 6

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ACCURACY = 0.01
 """How far a quantile may be from the exact one, as a part of it."""
 
-WINDOW_SECONDS = 1800.0
+WINDOW_SECONDS = 1_800.0
 LONGEST_WINDOW_SECONDS = 86_400.0
 MOST_NAMES = 200
 _LEAST_WARM_UP = 50
