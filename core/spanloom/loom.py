@@ -53,7 +53,7 @@ class Loom:
     def flush(self, timeout: float = 5.0) -> bool:
         """Send what has ended so far. True where all that ended since the last flush has arrived, in time.
 
-        What tail sampling has yet to decide (a trace whose root is open) goes on waiting, and counts as not sent.
+        What tail sampling has yet to decide (a trace whose root is open) goes on waiting: the answer is not about it.
         """
         deadline = time.monotonic() + timeout
         self.recorder.evict()
@@ -227,7 +227,7 @@ def _tails(destinations: Sequence[tuple[Destination, Delivery]], weave: Weave) -
     groups: list[tuple[TailSampling, list[Delivery]]] = []
     for destination, delivery in destinations:
         policy = getattr(destination, "sampling", None)
-        if policy is None:
+        if not isinstance(policy, TailSampling):
             continue
         for known, deliveries in groups:
             if known == policy:

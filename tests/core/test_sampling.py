@@ -209,10 +209,14 @@ def test_a_predicate_may_trace_and_ask_for_counts(sampled, provider):
         with provider.get_tracer("app").start_as_current_span("inside the predicate"):
             return it.loom.stats()["destinations"]["sampled"]["exported"] == 0 and it.loom.flush(1)
 
-    it = sampled(always=look)
+    asked = []
+    it = sampled(always=lambda view: asked.append(view.name) or look(view))
     it.run()
     assert it.loom.flush()
-    assert [e.span.name for e in it.memory.spans if e.step is not None] == ["execute_tool tool", "root"]
+    assert [e.span.name for e in it.memory.spans] == ["execute_tool tool", "root"]
+    assert asked == ["root"]
+    assert it.counts()["offered"] == 3
+    assert it.counts()["sampled_out"] == 1
 
 
 # -------------------------------------------------------------------- roots

@@ -60,5 +60,5 @@ def test_everything_that_a_predicate_sees_is_told():
         "scores",
         "span_count",
     }
-    told = PAGE[PAGE.index("`TraceView` has no content") :].split("\n\n")[0]
+    told = PAGE[PAGE.index("`TraceView` (in") :].split("\n\n")[0]
     assert {name for name in seen if not re.search(rf"\b{name}\b", told)} == set()

@@ -205,10 +205,10 @@ def test_a_predicate_that_hangs_delays_neither_the_application_nor_shutdown(conf
     assert loom._tails[0]._lost == [49]
     assert memory.spans == []
     held.set()
-    wait_until(lambda: len(loom._tails[0]._inbox) == 0, "the end of what was under way")
+    wait_until(lambda: loom._tails[0]._over, "the end of what was under way")
     counts = loom.stats()["destinations"]["memory"]
     assert balanced(counts)
-    assert counts["offered"] == 153
+    assert (counts["offered"], counts["waiting"]) == (153, 0)
 
 
 def test_threads_lose_and_double_nothing(configured):
@@ -285,6 +285,26 @@ def test_the_thread_sleeps_where_nothing_waits(configured):
     started(loom, 2)
     loom.recorder.close((2, "top"))
     wait_until(lambda: not tail._inbox, "work")
+
+
+def test_a_span_that_the_garbage_collector_ends_in_the_middle_of_anything_blocks_nobody(configured):
+    """It may close a stream wherever Python allocates, also inside the sampler, in a thread that holds its locks."""
+    loom = configured(Memory(sampling=nothing()))
+    tail = loom._tails[0]
+
+    def collected():
+        with tail._lock, tail._starting, tail._wake:
+            tail._resting = True
+            started(loom, 1)
+            loom.recorder.close((1, "top"), Outcome.ERROR)
+            tail._lose(Ended(None, None, None, None))
+
+    thread = threading.Thread(target=collected, daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+    assert loom.flush()
+    assert loom.stats()["destinations"]["memory"]["exported"] == 1
 
 
 def test_the_size_is_about_that_of_the_texts(configured):

@@ -19,16 +19,16 @@ class Trace:
 
     `size` is how many objects it holds, `bytes` about how much. `root` is the longest of its spans at the top, `some`
     any of its spans. `never` marks one that a rule drops: no score changes that. `late` marks what came after the rest
-    of the trace was gone.
+    of the trace was gone. `ask` is off where a predicate itself began the trace: it is not asked again.
     """
 
     __slots__ = (
-        "bytes", "count", "due", "error", "id", "late", "lists", "low", "never", "root", "scores", "since", "size",
+        "ask", "bytes", "count", "due", "error", "id", "late", "lists", "low", "never", "root", "scores", "since", "size",
         "slow", "some", "start_ns",
     )  # fmt: skip
 
     def __init__(self, trace_id: int, destinations: int, now: float, *, late: bool = False) -> None:
-        self.id, self.since, self.due, self.late = trace_id, now, 0.0, late
+        self.id, self.since, self.due, self.late, self.ask = trace_id, now, 0.0, late, True
         self.lists: tuple[list[Ended], ...] = tuple([] for _ in range(destinations))
         self.scores: list[Score] = []
         self.error = self.slow = self.low = self.never = False

@@ -53,8 +53,13 @@ class Deciding:
         self.dropped = self.early = self.late = 0
 
     # ---------------------------------------------------------------- what comes
-    def take(self, ended: Ended) -> None:
-        """A span has ended: it joins its trace, and may decide it."""
+    @property
+    def asking(self) -> int | None:
+        """The thread in which a predicate runs."""
+        return self._rules.asking
+
+    def take(self, ended: Ended, *, ask: bool = True) -> None:
+        """A span has ended: it joins its trace, and may decide it. `ask=False`: a predicate is what ended it."""
         assert ended.span.context is not None
         trace_id = ended.span.context.trace_id
         wanted = [queue.accepts(ended) for queue in self._queues]
@@ -65,6 +70,7 @@ class Deciding:
                 self._follow(trace_id, ended, wanted, error=error)
                 return
             trace = self._buffer.opened(Trace(trace_id, len(self._queues), self._clock()))
+            trace.ask = ask
         self._add(trace, ended, wanted)
         trace.error |= error
         trace.slow |= slow

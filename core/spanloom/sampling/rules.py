@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from opentelemetry.trace import SpanContext
 
@@ -23,6 +26,7 @@ class Rules:
     def __init__(self, policy: TailSampling) -> None:
         self.policy = policy
         self._slow = policy.slow()
+        self.asking: int | None = None  # the thread in which a function of the policy's runs
         self._threshold = share.threshold_of(policy.keep)
 
     def is_error(self, ended: Ended) -> bool:
@@ -35,7 +39,7 @@ class Rules:
 
     def is_low(self, score: Score) -> bool:
         """Whether the score keeps its trace."""
-        with GUARD.watching("spanloom.sampling.low_score"):
+        with GUARD.watching("spanloom.sampling.low_score"), self._ask():
             return self.policy.is_low(score)
         return False
 
@@ -46,7 +50,7 @@ class Rules:
         """
         if trace.error:
             return Reason.ERROR
-        never, always = (self.policy.never, self.policy.always) if ask else (None, None)
+        never, always = (self.policy.never, self.policy.always) if ask and trace.ask else (None, None)
         view = trace.view(complete=complete)
         if never is not None and self._matches("never", never, view):
             trace.never = True
@@ -73,9 +77,17 @@ class Rules:
         return limit is not None and trace.start_ns > 0 and (time.time_ns() - trace.start_ns) / 1e9 > limit
 
     def _matches(self, which: str, rule: Rule, view: TraceView) -> bool:
-        with GUARD.watching(f"spanloom.sampling.{which}"):
+        with GUARD.watching(f"spanloom.sampling.{which}"), self._ask():
             return matches(rule, view)
         return False
+
+    @contextmanager
+    def _ask(self) -> Iterator[None]:
+        self.asking = threading.get_ident()
+        try:
+            yield
+        finally:
+            self.asking = None
 
 
 def _context_of(trace: Trace) -> SpanContext | None:

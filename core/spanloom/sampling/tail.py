@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from opentelemetry.context import (
     _SUPPRESS_INSTRUMENTATION_KEY,  # the SDK's own exporters use it: there is no public name yet
@@ -29,8 +29,20 @@ _GATHER_SECONDS = 0.05
 _BATCH = 512
 LEAST_INBOX_SPANS = 10_000
 _LOCK_SECONDS = 1.0
-_Item: TypeAlias = Ended | tuple[Score, bool]  # a score, and whether its trace was open
 _UNTRACED = set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, Context())  # for what predicates call
+
+
+class _Unasked(NamedTuple):
+    """A span that ended while a predicate ran, in its thread."""
+
+    ended: Ended
+
+
+class _Scored(NamedTuple):
+    """A score, and whether its trace was open."""
+
+    score: Score
+    is_open: bool
 
 
 class Tail:
@@ -56,9 +68,10 @@ class Tail:
 
     def after_fork(self) -> None:
         """Begin, also anew in a forked child: what waits in the parent, the parent decides."""
-        self._inbox: deque[_Item] = deque()
-        self._lock, self._starting = threading.RLock(), threading.Lock()
-        self._wake = threading.Event()
+        self._inbox: deque[Ended | _Unasked | _Scored] = deque()
+        # Reentrant, all of them: the collector may end a stream, and so come here, in the middle of anything.
+        self._lock, self._starting, self._wake = threading.RLock(), threading.RLock(), threading.Condition()
+        self._awake = False
         self._thread: threading.Thread | None = None
         self._resting = self._stopped = self._over = False
         self._sweeper: int | None = None  # the thread that is at it
@@ -76,10 +89,8 @@ class Tail:
         if len(inbox) >= self._most and not self._has_room_for(ended):
             self._lose(ended)
             return
-        if self._sweeper is not None and self._sweeper == threading.get_ident():
-            self._lose(ended)  # a predicate's own span, which would ask it again
-            return
-        inbox.append(ended)
+        asking = self._deciding.asking
+        inbox.append(ended if asking is None or asking != threading.get_ident() else _Unasked(ended))
         self._nudge()
 
     def put_score(self, score: Score) -> None:
@@ -88,7 +99,7 @@ class Tail:
             for queue in self.queues:
                 queue.put_score(score)
         elif self.policy.low_score is not None or any(queue.export_scores is not None for queue in self.queues):
-            self._inbox.append((score, self._is_open(int(score.trace_id, 16))))
+            self._inbox.append(_Scored(score, self._is_open(int(score.trace_id, 16))))
             self._nudge()
 
     def _has_room_for(self, ended: Ended) -> bool:
@@ -98,9 +109,14 @@ class Tail:
     def _nudge(self) -> None:
         if self._resting or len(self._inbox) == _BATCH:
             self._resting = False
-            self._wake.set()
+            self._rouse()
         if self._thread is None:
             self._start()
+
+    def _rouse(self) -> None:
+        with self._wake:
+            self._awake = True
+            self._wake.notify_all()
 
     def _lose(self, ended: Ended) -> None:
         with self._starting:
@@ -136,7 +152,7 @@ class Tail:
             self._stopped = True
             if mine:
                 self._sweep(until=deadline)
-        self._wake.set()
+        self._rouse()
         self._price(deadline)
         return mine
 
@@ -178,20 +194,27 @@ class Tail:
             with suppress(Exception), GUARD.watching("spanloom.sampling"), self._lock:
                 self._sweep()
             self._price()
+        with suppress(Exception), GUARD.watching("spanloom.sampling"), self._lock:
+            if not self._over:  # whoever stopped it could not wait for this thread
+                self._sweep(until=time.monotonic())
 
     def _rest(self) -> None:
         """Sleep until there is something to do: for good, where nothing waits."""
-        self._wake.clear()
         if not self._inbox:
+            due = self._until_due()
             self._resting = True  # from here on a span wakes this thread
-            if not self._inbox and not self._stopped:
-                self._wake.wait(self._until_due())
+            if not self._inbox:
+                self._wait(due)
             self._resting = False
-            if self._inbox and not self._stopped:
-                self._wake.clear()
-                self._wake.wait(_GATHER_SECONDS)  # what ends together is looked at together
-        elif len(self._inbox) < _BATCH and not self._stopped:
-            self._wake.wait(_SWEEP_SECONDS)
+            if self._inbox:
+                self._wait(_GATHER_SECONDS)  # what ends together is looked at together
+        elif len(self._inbox) < _BATCH:
+            self._wait(_SWEEP_SECONDS)
+
+    def _wait(self, seconds: float | None) -> None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._awake or self._stopped, seconds)
+            self._awake = False
 
     def _until_due(self) -> float | None:
         with self._lock:
@@ -209,9 +232,12 @@ class Tail:
         token = attach(_UNTRACED)
         try:
             while self._inbox:
-                item = self._inbox.popleft()
-                with GUARD.watching("spanloom.sampling.take"):
-                    self._take(item)
+                for _ in range(len(self._inbox)):
+                    item = self._inbox.popleft()
+                    with GUARD.watching("spanloom.sampling.take"):
+                        self._take(item)
+                if until is None:  # what has come in meanwhile is for the next time: this one must end
+                    break
             with GUARD.watching("spanloom.sampling.expire"):
                 self._deciding.expire()
             if until is not None:
@@ -221,18 +247,20 @@ class Tail:
             detach(token)
             self._sweeper = None
 
-    def _take(self, item: _Item) -> None:
-        if isinstance(item, Ended):
+    def _take(self, item: Ended | _Unasked | _Scored) -> None:
+        if isinstance(item, _Scored):
             if not self._over:
-                self._deciding.take(item)
+                self._deciding.take_score(item.score, item.is_open)
                 return
-            for queue in self.queues:  # it came in while everything was being decided
-                queue.put(item)
-        elif not self._over:
-            self._deciding.take_score(*item)
-        else:
             for queue in self.queues:
-                queue.put_score(item[0])
+                queue.put_score(item.score)
+            return
+        ended = item.ended if isinstance(item, _Unasked) else item
+        if not self._over:
+            self._deciding.take(ended, ask=ended is item)
+            return
+        for queue in self.queues:  # it came in while everything was being decided
+            queue.put(ended)
 
     def _price(self, deadline: float | None = None) -> None:
         """What is not kept has cost something all the same. Outside of the lock: it takes its time."""
