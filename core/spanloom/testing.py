@@ -35,7 +35,10 @@ def strict() -> Iterator[None]:
 
 
 class Memory:
-    """A destination that keeps what it receives: `spans` in the order they ended, `steps` by name; `scores`."""
+    """A destination that keeps what it receives: `spans` in the order they ended, `steps` by name; `scores`.
+
+    With `sampling`, what a tail sampler lets through.
+    """
 
     def __init__(
         self, name: str = "memory", content: ContentPolicy | None = None, sampling: TailSampling | None = None

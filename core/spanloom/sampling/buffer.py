@@ -23,8 +23,8 @@ class Trace:
     """
 
     __slots__ = (
-        "ask", "bytes", "count", "due", "error", "id", "late", "lists", "low", "never", "root", "scores", "since", "size",
-        "slow", "some", "start_ns",
+        "ask", "bytes", "count", "due", "error", "id", "late", "lists", "low", "never", "root", "scores", "since",
+        "size", "slow", "some", "start_ns",
     )  # fmt: skip
 
     def __init__(self, trace_id: int, destinations: int, now: float, *, late: bool = False) -> None:

@@ -127,14 +127,14 @@ class Tail:
             log.warning("spanloom: tail sampling cannot keep up: dropping spans, and counting them")
 
     def _start(self) -> None:
-        with (
-            self._starting,
-            GUARD.watching("spanloom.sampling.start"),
-        ):  # no thread to be had: the next span tries again
+        with self._starting, GUARD.watching("spanloom.sampling.start"):
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="spanloom-sampling", daemon=True)
-                thread.start()
-                self._thread = thread
+                self._thread = threading.Thread(target=self._run, name="spanloom-sampling", daemon=True)
+                try:
+                    self._thread.start()
+                except RuntimeError:  # no thread to be had: the next span tries again
+                    self._thread = None
+                    raise
 
     # ---------------------------------------------------------------- anybody's
     def flush(self, timeout: float) -> bool:
