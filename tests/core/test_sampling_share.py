@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
@@ -53,9 +54,11 @@ def test_the_kept_share_of_100_000_traces_is_within_its_binomial_bound(configure
     memory = Memory(sampling=TailSampling(keep=0.05, slower_than=None, hold_seconds=0))
     loom, ids = configured(memory), Seeded(1)
     (sink,) = loom._weave.sinks
+    resource = Resource.get_empty()
     for n in range(100_000):  # ended spans as the processor hands them on: the SDK takes longer than the sampler
         context = SpanContext(ids.generate_trace_id(), 1, False, TraceFlags(TraceFlags.SAMPLED))
-        sink.put(Ended(ReadableSpan("request", context, start_time=1, end_time=2), None, None, NOBODY, closes=True))
+        span = ReadableSpan("request", context, resource=resource, start_time=1, end_time=2)
+        sink.put(Ended(span, None, None, NOBODY, closes=True))
         if n % 5_000 == 0:
             loom.flush()
     assert loom.flush()
