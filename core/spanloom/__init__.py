@@ -18,6 +18,7 @@ from .destinations import (
 from .errors import ConfigurationError
 from .identity import Prompt, using
 from .prices import Prices
+from .sampling import TailSampling
 from .scores import StepHandle
 from .setup import Loom, configure, current_step
 
@@ -42,6 +43,7 @@ __all__ = [
     "Prices",
     "Prompt",
     "StepHandle",
+    "TailSampling",
     "actions",
     "configure",
     "current_step",

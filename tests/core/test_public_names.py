@@ -32,6 +32,7 @@ def test_the_public_names_of_spanloom():
         "Prices",
         "Prompt",
         "StepHandle",
+        "TailSampling",
         "actions",
         "configure",
         "current_step",

@@ -159,7 +159,8 @@ class Otlp(Queued):
     def _copy(self, ended: Ended) -> ReadableSpan:
         shown = seen(ended, self.content)
         made = self._stamped(ended, shown) if ended.step is None else self._rendered(ended, self.content)
-        return copy_of(ended, shown, made, self._resource, ended.span.parent, self._own(ended, shown))
+        own, kept = self._own(ended, shown), ended.kept_for(self.name)
+        return copy_of(ended, shown, made, self._resource, ended.span.parent, own, kept)
 
     def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
         return rendered(ended, policy, self._render)
