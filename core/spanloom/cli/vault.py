@@ -71,7 +71,7 @@ def erase(yes: bool, store: str, keys: str, **named: str | None) -> None:
     with _vault(store, keys) as opened:
         if not yes:
             click.confirm(f"Erase all content of {kind} {one_line(name)} in {store} for good?", abort=True)
-        done = opened.erase(**{kind: name})  # type: ignore[arg-type]
+        done = opened.erase(**{kind: name})
     console = Console(highlight=False)
     if not done.keys and not done.objects:
         console.print(
