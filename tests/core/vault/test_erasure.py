@@ -325,15 +325,12 @@ class Counted:
         if not callable(method) or name == "open":
             return method
 
-        def step(*arguments):
+        def step(*arguments):  # before one is after the one before
             global steps
-            for when in ("before", "after"):
-                steps += 1
-                if steps == DIES:
-                    os._exit(77)
-                if when == "before":
-                    result = method(*arguments)
-            return result
+            steps += 1
+            if steps == DIES:
+                os._exit(77)
+            return method(*arguments)
 
         return step
 
@@ -341,6 +338,9 @@ class Counted:
 vault = Vault(STORE, Counted(Keyring(KEYS)))
 vault._place._objects = Counted(vault._place.objects())
 vault.erase(user="a")
+steps += 1
+if steps == DIES:
+    os._exit(77)
 print(steps)
 """
 
@@ -379,7 +379,7 @@ def test_a_crash_between_any_two_steps_leaves_what_a_second_run_can_end(place, v
     round = 0
     references = begin()
     steps = erasing(place)
-    assert steps > 20
+    assert steps > 15
     for dies in range(1, steps + 1):
         round = dies
         before = references
