@@ -121,6 +121,6 @@ class AwsKms:
                     from botocore.config import Config  # noqa: PLC0415
 
                     config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
-                    self._client = boto3.client("kms", region_name=self._region, config=config)
+                    self._client = boto3.session.Session().client("kms", region_name=self._region, config=config)
                 self._pid = os.getpid()
             return self._client

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from . import audit
@@ -125,12 +126,12 @@ def _delete(objects: Objects, subject: str) -> tuple[int, int | None]:
         count = len(objects.under(folder(subject)))
     except Exception:  # the keys are gone: nobody can read them
         return 0, None
-    try:
+    removed = False
+    with suppress(Exception):
         objects.remove_under(folder(subject))
+        removed = True
+    try:
+        left = len(objects.under(folder(subject)))
     except Exception:
-        try:
-            left = len(objects.under(folder(subject)))
-        except Exception:
-            return 0, None
-        return max(count - left, 0), left
-    return count, 0
+        return 0, None
+    return max(count - left, 0), left if removed or left else None  # it may keep older versions

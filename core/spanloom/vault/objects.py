@@ -16,7 +16,7 @@ from ..errors import ConfigurationError
 EXTRA = "run `pip install 'spanloom[vault]'`"
 _FLAT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"})  # no folders to make
 _REFUSALS = (PermissionError, FileNotFoundError, NotADirectoryError)
-_AT_ONCE = 1_000  # versions that S3 deletes with one request
+_AT_ONCE = 1_000  # versions that S3 lists, and deletes, with one request
 _TRIES = 3
 
 
@@ -162,26 +162,30 @@ class Remote:
         return f"{self._root}/{path}"
 
     def _remove_versions(self, name: str, *, exactly: bool) -> None:
-        """Delete every version and every delete marker. s3fs itself deletes the current version only."""
+        """Delete every version and every delete marker, and see that they are gone. s3fs itself deletes the current
+        version only."""
         bucket, _, key = name.partition("/")
+        found = self._versions(bucket, key, exactly=exactly)
+        for at in range(0, len(found), _AT_ONCE):
+            some = [{"Key": key, "VersionId": version} for key, version in found[at : at + _AT_ONCE]]
+            self._fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": some, "Quiet": True})
+        self._fs.invalidate_cache()
+        if found and (left := set(found).intersection(self._versions(bucket, key, exactly=exactly))):
+            raise PermissionError(f"{len(left)} of {len(found)} versions are still there")
+
+    def _versions(self, bucket: str, prefix: str, *, exactly: bool) -> list[tuple[str, str]]:
+        """Keys and version ids: of the whole listing, since a page may not be found again once its end is deleted."""
+        found: list[tuple[str, str]] = []
         marks: dict[str, str] = {}
         while True:
-            page = self._fs.call_s3("list_object_versions", Bucket=bucket, Prefix=key, MaxKeys=_AT_ONCE, **marks)
-            found = [
-                {"Key": v["Key"], "VersionId": v["VersionId"]}
-                for v in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
-                if not exactly or v["Key"] == key
-            ]
-            if found:
-                done = self._fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": found, "Quiet": True})
-                if done.get("Errors"):
-                    raise PermissionError(f"S3 refused to delete {len(done['Errors'])} versions")
+            page = self._fs.call_s3("list_object_versions", Bucket=bucket, Prefix=prefix, MaxKeys=_AT_ONCE, **marks)
+            listed = (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+            found += [(v["Key"], v["VersionId"]) for v in listed if not exactly or v["Key"] == prefix]
             if not page.get("IsTruncated"):
-                break
+                return found
             marks = {"KeyMarker": page["NextKeyMarker"]}
             if page.get("NextVersionIdMarker"):
                 marks["VersionIdMarker"] = page["NextVersionIdMarker"]
-        self._fs.invalidate_cache()
 
 
 class Place:
