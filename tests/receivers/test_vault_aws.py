@@ -220,7 +220,7 @@ def test_settings_that_cannot_work(aws, kms_key, tmp_path):
         Vault("s3://no-such-bucket/vault", keys).open()
     with pytest.raises(ConfigurationError, match="KMS knows no such key"):
         Vault("s3://plain/x", AwsKms(str(uuid.uuid4()), "s3://plain/keys")).open()
-    with pytest.raises(ConfigurationError, match="KMS knows no such key|KMS takes it for no key"):
+    with pytest.raises(ConfigurationError, match=r"KMS knows no such key|KMS takes it for no key"):
         Vault("s3://plain/x", AwsKms("alias/none", "s3://plain/keys")).open()
 
 

@@ -360,7 +360,7 @@ def erasing_in_a_fork(place, dies):
     child = os.fork()
     if child == 0:
         try:
-            exec(compile(CRASHING, "crashing", "exec"), {  # noqa: S102
+            exec(compile(CRASHING, "crashing", "exec"), {
                 "STORE": str(place.store), "KEYS": str(place.keyring), "DIES": dies, "print": lambda *_: None,
             })  # fmt: skip
         finally:

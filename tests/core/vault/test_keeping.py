@@ -220,8 +220,8 @@ def test_settings_that_cannot_work(tmp_path, monkeypatch):
         Vault("memory://", keys)
     with pytest.raises(ConfigurationError, match="cannot use"):
         Vault(str(tmp_path / "file"), keys).open()
+    (tmp_path / "text.db").write_text("anything but SQLite " * 100)
     with pytest.raises(ConfigurationError, match="no keyring"):
-        (tmp_path / "text.db").write_text("anything but SQLite " * 100)
         Vault(str(tmp_path / "s"), Keyring(tmp_path / "text.db")).open()
     with pytest.raises(ConfigurationError, match="its folder does not exist"):
         Vault(str(tmp_path / "s"), Keyring(tmp_path / "no" / "k.db")).open()
@@ -283,7 +283,7 @@ def test_a_provider_that_forgets_its_keys_acknowledges_nothing(place, lenient):
     vault = place.vault(keys=Forgetful(), wait_seconds=0.3)
     assert not vault.keep(user("u"), TRACE, SPAN, time.time_ns(), "x").wait()
     wait_until(lambda: not vault._queue._writing, "the end of the attempt")
-    assert not [p for p in place.store.glob("objects/*/*/*/*")]
+    assert not list(place.store.glob("objects/*/*/*/*"))
 
 
 def test_reading_where_the_store_is_away_says_so(place, vault):
