@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from typing import Any
 
-from llama_index.core.agent.workflow.workflow_events import AgentOutput
+from llama_index.core.agent.workflow.workflow_events import AgentOutput, AgentStream, ToolCallResult
+from llama_index.core.agent.workflow.workflow_events import ToolCall as ToolCallEvent
 from llama_index.core.base.llms.types import (
     AudioBlock,
     ChatMessage,
@@ -28,6 +29,7 @@ from llama_index.core.base.response.schema import (
 )
 from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
 from llama_index.core.schema import BaseComponent, BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.tools import ToolSelection
 from llama_index.core.tools.types import BaseTool, ToolOutput
 from llama_index.core.workflow import Context, Event, StopEvent, Workflow
 from spanloom.content import Category
@@ -208,12 +210,12 @@ def _(value: QueryBundle) -> Any:
 
 @shown.register
 def _(value: Response | PydanticResponse | AgentChatResponse | StreamingAgentChatResponse) -> Any:
-    return value.response
+    return Marked(Category.COMPLETION, value.response)
 
 
 @shown.register
 def _(value: StreamingResponse | AsyncStreamingResponse) -> Any:
-    return value.response_txt  # never its generator
+    return Marked(Category.COMPLETION, value.response_txt)  # never its generator
 
 
 @shown.register
@@ -235,7 +237,7 @@ def _(value: ChatResponse) -> Any:
 
 @shown.register
 def _(value: CompletionResponse) -> Any:
-    return value.text
+    return Marked(Category.COMPLETION, value.text)
 
 
 @shown.register
@@ -268,7 +270,7 @@ def _(value: BaseTool) -> Any:
 
 @shown.register
 def _(value: AgentOutput) -> Any:
-    answer = value.response.content
+    answer = Marked(Category.COMPLETION, value.response.content)
     if not value.tool_calls:
         return answer
     return {
@@ -276,6 +278,25 @@ def _(value: AgentOutput) -> Any:
         "tool_calls": [
             {"name": c.tool_name, "arguments": Marked(Category.TOOL_ARGUMENTS, c.tool_kwargs)} for c in value.tool_calls
         ],
+    }
+
+
+@shown.register
+def _(value: AgentStream) -> Any:
+    return {**_fields(value), **{k: Marked(Category.COMPLETION, getattr(value, k)) for k in ("delta", "response")}}
+
+
+@shown.register
+def _(value: ToolCallEvent | ToolCallResult) -> Any:
+    return {**_fields(value), "tool_kwargs": Marked(Category.TOOL_ARGUMENTS, value.tool_kwargs)}
+
+
+@shown.register
+def _(value: ToolSelection) -> Any:
+    return {
+        "tool_id": value.tool_id,
+        "tool_name": value.tool_name,
+        "tool_kwargs": Marked(Category.TOOL_ARGUMENTS, value.tool_kwargs),
     }
 
 
@@ -296,4 +317,5 @@ def _(value: Workflow | Context | BaseComponent) -> Any:  # models, indexes: set
 
 def _fields(event: Event) -> Any:
     said: Mapping[str, Any] = event._data or {}
-    return {k: v for k, v in {**vars(event), **said}.items() if v is not None}
+    hidden = {name for name, field in type(event).model_fields.items() if field.exclude}  # the provider's own answer
+    return {k: v for k, v in {**vars(event), **said}.items() if v is not None and k not in hidden}
