@@ -137,10 +137,18 @@ class Local(Queued):
                 role=span.kind.name.lower(),
                 attributes=shown.attributes,
                 events=shown.events,
+                links=shown.links,
                 error=(shown.status_description or "") if failed else None,
             )
         with GUARD.watching("spanloom.destinations.render"):
-            return neutral.render(step, shown.content, shown.attributes)
+            return neutral.render(
+                step,
+                shown.content,
+                shown.attributes,
+                events=shown.events,
+                links=shown.links,
+                status=shown.status_description,
+            )
         return neutral.render(step, Visible(identity=shown.content.identity))
 
 

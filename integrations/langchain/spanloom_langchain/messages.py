@@ -201,7 +201,11 @@ def convert(value: Any) -> Any:
         out: dict[str, Any] = {"role": role, "content": _said(value.content, of_role(role))}
         if isinstance(value, AIMessage) and value.tool_calls:
             out["tool_calls"] = [
-                {"name": c["name"], "args": Marked(Category.TOOL_ARGUMENTS, c["args"]), "id": c.get("id")}
+                {
+                    "name": Marked(Category.NAMES, c["name"]),
+                    "args": Marked(Category.TOOL_ARGUMENTS, c["args"]),
+                    "id": c.get("id"),
+                }
                 for c in value.tool_calls
             ]
         if isinstance(value, ToolMessage):
@@ -217,7 +221,7 @@ def convert(value: Any) -> Any:
         return value.to_messages()
     if isinstance(value, AgentAction):
         return {
-            "tool": value.tool,
+            "tool": Marked(Category.NAMES, value.tool),
             "tool_input": Marked(Category.TOOL_ARGUMENTS, value.tool_input),
             "log": Marked(Category.TOOL_ARGUMENTS, Marked(Category.COMPLETION, value.log)),  # it tells of both
         }
@@ -235,6 +239,7 @@ def _as_message(value: dict[Any, Any]) -> Any:
         changed["content"] = _said(content, of_role(role_of(role)))
     if value.get("type") == "tool_call" and "args" in value and not isinstance(value["args"], Marked):
         changed["args"] = Marked(Category.TOOL_ARGUMENTS, value["args"])
+        changed["name"] = Marked(Category.NAMES, value.get("name"))
     if isinstance(calls := value.get("tool_calls"), list) and "role" in value:
         changed["tool_calls"] = Marked(Category.TOOL_ARGUMENTS, calls)
     return {**value, **changed} if changed else value

@@ -225,7 +225,12 @@ def _(value: ChatMessage) -> Any:
     calls = tool_calls(value)
     if calls:
         out["tool_calls"] = [
-            {"name": c.name, "arguments": Marked(Category.TOOL_ARGUMENTS, c.arguments), "id": c.id} for c in calls
+            {
+                "name": Marked(Category.NAMES, c.name),
+                "arguments": Marked(Category.TOOL_ARGUMENTS, c.arguments),
+                "id": c.id,
+            }
+            for c in calls
         ]
     return out
 
@@ -265,7 +270,7 @@ def _(value: ToolOutput) -> Any:
 
 @shown.register
 def _(value: BaseTool) -> Any:
-    return value.metadata.name
+    return Marked(Category.NAMES, value.metadata.name)
 
 
 @shown.register
@@ -276,7 +281,11 @@ def _(value: AgentOutput) -> Any:
     return {
         "response": answer,
         "tool_calls": [
-            {"name": c.tool_name, "arguments": Marked(Category.TOOL_ARGUMENTS, c.tool_kwargs)} for c in value.tool_calls
+            {
+                "name": Marked(Category.NAMES, c.tool_name),
+                "arguments": Marked(Category.TOOL_ARGUMENTS, c.tool_kwargs),
+            }
+            for c in value.tool_calls
         ],
     }
 
@@ -295,7 +304,7 @@ def _(value: ToolCallEvent | ToolCallResult) -> Any:
 def _(value: ToolSelection) -> Any:
     return {
         "tool_id": value.tool_id,
-        "tool_name": value.tool_name,
+        "tool_name": Marked(Category.NAMES, value.tool_name),
         "tool_kwargs": Marked(Category.TOOL_ARGUMENTS, value.tool_kwargs),
     }
 
@@ -318,4 +327,8 @@ def _(value: Workflow | Context | BaseComponent) -> Any:  # models, indexes: set
 def _fields(event: Event) -> Any:
     said: Mapping[str, Any] = event._data or {}
     hidden = {name for name, field in type(event).model_fields.items() if field.exclude}  # the provider's own answer
-    return {k: v for k, v in {**vars(event), **said}.items() if v is not None and k not in hidden}
+    told = ((k, v) for k, v in {**vars(event), **said}.items() if v is not None and k not in hidden)
+    return {k: Marked(Category.NAMES, v) if k in _NAMES else v for k, v in told}
+
+
+_NAMES = frozenset({"current_agent_name", "tool_name"})  # fields of the agents' own events
