@@ -218,7 +218,8 @@ class Loom:
         if open_step is not None:
             route = open_step.step.route
         else:
-            route = routes.of_trace(int(score.trace_id, 16)) or routes.of_span(current_identity()) or NOWHERE
+            known = routes.of_trace(int(score.trace_id, 16))  # a trace that goes nowhere is not the caller's own
+            route = (routes.of_span(current_identity()) or NOWHERE) if known is None else known
         routes.count(route)
         return route
 

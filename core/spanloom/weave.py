@@ -230,7 +230,7 @@ class Weave(SpanProcessor):
             ended = Ended(span, None, above, current_identity(), closes=closes)
         if step is None and self.routes:
             known = other.route if other is not None else self.routes.of_span(ended.identity)
-            ended.route = self.routes.of_trace(span.context.trace_id) if known is None else known
+            ended.route = (self.routes.of_trace(span.context.trace_id) or NOWHERE) if known is None else known
         self.routes.count(ended.route)
         for sink in self.sinks:
             with GUARD.watching("spanloom.weave.put"):  # one sink's trouble is not the next one's

@@ -28,7 +28,7 @@ from .endpoint import check_headers, check_url, traces_url
 from .langfuse_sdk import SDK_SCOPE, Leave, left_to_us
 from .posting import Posting
 from .queued import Options, Queued
-from .seen import Seen, seen
+from .seen import Seen, seen, shown_of
 
 _CLOUD = "https://cloud.langfuse.com"
 _PATH = "/api/public/otel/v1/traces"
@@ -169,9 +169,9 @@ class Langfuse(Queued):
     def _export_scores(self, scores: list[Score]) -> int:
         assert self._scores is not None
         environment = self._environment()
-        return self._scores.send(
-            score_dialect.langfuse(score, self.content.comment(score.comment), environment) for score in scores
-        )
+        shown = shown_of(scores, self.content)
+        sent = self._scores.send(score_dialect.langfuse(score, score.comment, environment) for score in shown)
+        return len(scores) - len(shown) + sent
 
     def _copy(self, ended: Ended) -> ReadableSpan:
         span, shown = ended.span, seen(ended, self.content)
