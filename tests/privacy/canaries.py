@@ -15,9 +15,11 @@ _LETTERS = "bcdfghklmnpqrstvwxz"
 
 @dataclass(frozen=True)
 class Canary:
-    """The content of one channel. `word` is no personal data; `mail` is. It goes out where any of `places` lets it;
-    destinations whose dialect has no place for the channel are `absent`. What stands under a name that says that it is a
-    secret is `secret`: redaction replaces all of it."""
+    """The content of one channel. `word` is no personal data; `mail` is.
+
+    It goes out where any of `places` lets it; destinations whose dialect has no place for the channel are `absent`.
+    What stands under a name that says that it is a secret is `secret`: redaction replaces all of it.
+    """
 
     channel: str
     word: str

@@ -86,7 +86,11 @@ def test_what_cannot_be_decided_on_is_dropped_counted_and_said_once(failing, sin
     action, name = FAILING[failing]
     policy = ContentPolicy.full().replace(completion=action)
     path = tmp_path / "x.db"
-    wanted = [Otlp(sink.url, content=policy), Langfuse("pk", "sk", sink.url, content=policy), Local(path, content=policy)]
+    wanted = [
+        Otlp(sink.url, content=policy),
+        Langfuse("pk", "sk", sink.url, content=policy),
+        Local(path, content=policy),
+    ]
     provider = TracerProvider(shutdown_on_exit=False)
     with strict(), caplog.at_level(logging.DEBUG), spanloom.configure(*wanted, tracer_provider=provider) as loom:
         run(loom, times=3)
@@ -108,9 +112,12 @@ def test_what_cannot_be_decided_on_is_dropped_counted_and_said_once(failing, sin
 def test_a_function_that_answers_with_anything_is_made_plain(sink):
     odd = object()
     policy = ContentPolicy.full().replace(completion=actions.custom(lambda _: {"a": odd, 1: [Odd()]}))
-    with strict(), spanloom.configure(
-        Otlp(sink.url, content=policy), tracer_provider=TracerProvider(shutdown_on_exit=False)
-    ) as loom:
+    with (
+        strict(),
+        spanloom.configure(
+            Otlp(sink.url, content=policy), tracer_provider=TracerProvider(shutdown_on_exit=False)
+        ) as loom,
+    ):
         run(loom)
     (span,) = sink.spans
     assert "<unprintable Odd>" in span.attributes["gen_ai.output.messages"]

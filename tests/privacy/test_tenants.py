@@ -217,11 +217,14 @@ def test_a_predicate_that_raises_takes_nothing_and_is_told_once(caplog):
     sink = sinks.HttpSink()
     provider = TracerProvider(shutdown_on_exit=False)
     try:
-        with strict(), spanloom.configure(
-            Otlp(f"{sink.url}/broken", name="broken", route=raises),
-            Otlp(f"{sink.url}/fine", name="fine", route=lambda who: who.tenant == "acme"),
-            tracer_provider=provider,
-        ) as loom:
+        with (
+            strict(),
+            spanloom.configure(
+                Otlp(f"{sink.url}/broken", name="broken", route=raises),
+                Otlp(f"{sink.url}/fine", name="fine", route=lambda who: who.tenant == "acme"),
+                tracer_provider=provider,
+            ) as loom,
+        ):
             with spanloom.using(tenant="acme"):
                 for n in range(3):
                     loom.recorder.open(Step(n, Kind.CHAIN, "s"))
@@ -289,5 +292,3 @@ def test_tenants_stay_apart_in_a_forked_child():
         }
     finally:
         sink.close()
-
-
