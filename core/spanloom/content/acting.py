@@ -14,6 +14,7 @@ from .keeping import Keeper
 from .plain import plain
 from .redaction import Entity, Patterns, Placeholders, Redactor, names_a_secret, redacted
 from .redaction.view import PLACEHOLDER
+from .walk import map_text
 
 _RANDOM_BITS = 56  # of a trace id, by W3C Trace Context level 2
 
@@ -49,17 +50,6 @@ class Action(Protocol):
     def __call__(self, value: Any, at: Situation) -> Any: ...
 
 
-def map_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """A plain value with `change` applied to all its texts, the keys of its objects too."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, list):
-        return [map_texts(v, change) for v in value]
-    if isinstance(value, dict):
-        return {change(k): map_texts(v, change) for k, v in value.items()}
-    return value
-
-
 @dataclass(frozen=True, slots=True)
 class Drop:
     def __call__(self, value: Any, at: Situation) -> Any:  # noqa: ARG002
@@ -91,7 +81,7 @@ class Truncate:
             at.cut += 1
             return f"{text[: self.characters]}… [{len(text) - self.characters} characters cut]"
 
-        return map_texts(value, shorten)
+        return map_text(value, shorten)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +102,23 @@ class Redact:
     def _shown(self, value: Any, trace_id: int, *, secret: bool = False) -> Any:
         """`secret`: the value stands under a name such as `password`, and is one, whatever it looks like."""
         if isinstance(value, dict):
-            return {
-                self._text(key, trace_id): self._shown(inner, trace_id, secret=names_a_secret(key))
-                for key, inner in value.items()
-            }
+            out: dict[str, Any] = {}
+            for key, inner in value.items():
+                name = self._text(key, trace_id)
+                while name in out:  # two spellings of one address
+                    name += "′"
+                out[name] = self._shown(inner, trace_id, secret=names_a_secret(key))
+            return out
         if isinstance(value, list):
             return [self._shown(inner, trace_id, secret=secret) for inner in value]
         if secret and isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
             text = self._text(str(value), trace_id)
             is_one = PLACEHOLDER.fullmatch(text) is not None
-            return text if is_one else _PLACEHOLDERS.label(trace_id, Entity.SECRET, str(value))
+            return text if is_one else PLACEHOLDERS.label(trace_id, Entity.SECRET, str(value))
         return self._text(value, trace_id) if isinstance(value, str) else value
 
     def _text(self, text: str, trace_id: int) -> str:
-        return redacted(text, self.redactor, _PLACEHOLDERS, trace_id)[0]
+        return redacted(text, self.redactor, PLACEHOLDERS, trace_id)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +148,7 @@ class Custom:
         return DROPPED if said is None else plain(said)
 
 
-_PLACEHOLDERS = Placeholders()  # one for the process, so that all destinations agree
+PLACEHOLDERS = Placeholders()  # one for the process, so that all destinations agree
 PATTERNS = Patterns()
 
 

@@ -21,7 +21,7 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
-from .acting import DROPPED, Action, Custom, Drop, Redact, Situation, Slot
+from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situation, Slot
 from .category import Categories, Category, of_role
 from .digest import canonical_value
 from .marked import Marked
@@ -52,6 +52,12 @@ class Failures:
 
 
 FAILURES = Failures()
+
+
+def content_after_fork() -> None:
+    """In a forked child: whatever lock another thread of the parent held, nobody will let go of."""
+    FAILURES.after_fork()
+    PLACEHOLDERS.after_fork()
 
 
 class Application:

@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from ..content import ContentPolicy
 from ..dialects import langfuse as dialect
+from ..dialects import sampling as sampling_dialect
 from ..dialects import scores as score_dialect
 from ..dialects.foreign import demoted
 from ..errors import ConfigurationError
@@ -184,7 +185,9 @@ class Langfuse(Queued):
         else:
             made = rendered(ended, self.content, lambda step, content: dialect.render(step, content, facts))
             own = dialect.beside(own)
-        return copy_of(ended, shown, made, self._resource, parent, own)
+        kept = ended.kept_for(self.name)
+        made.attributes |= sampling_dialect.langfuse(kept)
+        return copy_of(ended, shown, made, self._resource, parent, own, kept)
 
     def _environment(self) -> str | None:
         return self.environment.lower() if self.environment else None

@@ -13,6 +13,7 @@ from ..content import ContentPolicy
 from ..content.plain import clean
 from ..content.visible import Visible
 from ..dialects import neutral
+from ..dialects import sampling as sampling_dialect
 from ..dialects import scores as score_dialect
 from ..errors import ConfigurationError
 from ..guard import GUARD, warn_once
@@ -100,7 +101,7 @@ class Local(Queued):
     def _row(self, ended: Ended) -> Row:
         span = ended.span
         assert span.context is not None
-        record = self._record(ended)
+        record = {**self._record(ended), **sampling_dialect.neutral(ended.kept_for(self.name))}
         usage, error, who = record.get("usage", {}), record.get("error", {}), record.get("identity", {})
         counted = ended.step is not None and ended.step.kind in (Kind.LLM, Kind.EMBEDDING)
         start = span.start_time or 0
