@@ -14,7 +14,7 @@ from spanloom import ContentPolicy, Langfuse, Local, Otlp, actions
 from spanloom.content import Category
 from spanloom.content.application import FAILURES
 from spanloom.guard import _told
-from spanloom.step import Content, Kind, Message, Step, Text, ToolDefinition
+from spanloom.step import Content, Document, Kind, Media, Message, Step, Text, ToolCall, ToolDefinition
 from spanloom.store import Reading
 from spanloom.testing import strict
 
@@ -173,3 +173,25 @@ def test_names_within_keys_are_redacted_where_their_values_are(sink):
         assert loom.flush()
     assert mail.encode() not in sink.wire
     assert len(sink.spans) == 2
+
+
+def test_a_name_is_redacted_before_it_is_cut(sink):
+    """Half an address is not recognised any more."""
+    mail = "ann.miller@example.org"
+    long = f"{'x' * 240} {mail}"
+    message = Message("user", (Media("image", uri=f"https://x/{'x' * 230}?to={mail}"),), name=long)
+    call = Message("assistant", (ToolCall(long, {}, "c"),))
+    content = Content(
+        input_messages=(message, call), tool_definitions=(ToolDefinition(long),), documents=(Document("x", id=long),)
+    )
+    provider = TracerProvider(shutdown_on_exit=False)
+    policy = ContentPolicy.redacted().replace(identity=actions.redact())
+    with strict(), spanloom.configure(Otlp(sink.url, content=policy), tracer_provider=provider) as loom:
+        with spanloom.using(user_id=long, session_id=long, tenant=long, tags=[long], prompt=long):
+            loom.recorder.open(Step("s", Kind.LLM, "s", content=content))
+        loom.recorder.close("s")
+        assert loom.flush()
+    (span,) = sink.spans
+    assert b"ann.mill" not in sink.wire
+    assert b"<EMAIL_1>" in sink.wire
+    assert all(len(span.attributes[key]) <= 256 for key in ("user.id", "session.id", "gen_ai.prompt.name"))

@@ -25,6 +25,7 @@ from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situati
 from .category import Categories, Category, of_role
 from .digest import canonical_value
 from .marked import Marked
+from .plain import label
 
 Chain = Callable[[Categories], tuple[Action, ...]]
 
@@ -116,7 +117,7 @@ class Application:
     def name(self, name: str | None) -> str | None:
         """A name as far as it goes out, and None where it does not."""
         shown = self.of((Category.NAMES,), name or None)
-        return shown if isinstance(shown, str) else None
+        return label(shown) if isinstance(shown, str) else None
 
     def named(self, name: str, categories: Categories, value: Any) -> Any:
         """As `value`, for what stands under `name`, which may say what it is (`password`)."""
@@ -192,7 +193,9 @@ class Application:
             return None
         # Whoever may read the vault may not follow the address from here.
         return replace(
-            part, uri=None if isinstance(uri, Slot) else uri, file_id=None if isinstance(file_id, Slot) else file_id
+            part,
+            uri=None if isinstance(uri, Slot) else label(uri),
+            file_id=None if isinstance(file_id, Slot) else label(file_id),
         )
 
     # ---------------------------------------------------------------- documents and tools

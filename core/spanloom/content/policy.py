@@ -216,8 +216,6 @@ class ContentPolicy:
         return any(fnmatchcase(attribute, pattern) for pattern in self.structure)
 
     def _identity(self, who: Identity, pass_: Application) -> Identity:
-        if self.rules is _FULL:
-            return who
         tags = (label(pass_.one(_C.TAGS, tag)) for tag in who.tags)
         ids = {name: label(pass_.one(_C.IDENTITY, getattr(who, name))) for name in ("user_id", "session_id", "tenant")}
         return replace(
@@ -245,7 +243,7 @@ class ContentPolicy:
 
     def _put_aside(self, shown: Visible, at: Situation) -> None:
         kept: dict[Keeper, Kept] = {
-            vault: vault.keep(at.identity, at.trace_id, at.span_id, at.recorded_ns, pieces)
+            vault: vault.keep(at.identity, at.trace_id, at.span_id, at.recorded_ns, list(pieces))
             for vault, pieces in at.referenced.items()
         }
         shown.kept = list(kept.values())
