@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
 from spanloom import ContentPolicy, actions
@@ -11,13 +12,16 @@ Place = frozenset[Category]
 """The categories that all decide on what stands in one place: it goes out where none of them drops it."""
 
 _LETTERS = "bcdfghklmnpqrstvwxz"
+_ANY = re.compile(rf"cnry[{_LETTERS}]{{3}}y|pii[{_LETTERS}]{{3}}i@example\.org".encode())
 
 
 @dataclass(frozen=True)
 class Canary:
-    """The content of one channel. `word` is no personal data; `mail` is. It goes out where any of `places` lets it;
-    destinations whose dialect has no place for the channel are `absent`. What stands under a name that says that it is a
-    secret is `secret`: redaction replaces all of it."""
+    """The content of one channel. `word` is no personal data; `mail` is.
+
+    It goes out where any of `places` lets it; destinations whose dialect has no place for the channel are `absent`.
+    What stands under a name that says that it is a secret is `secret`: redaction replaces all of it.
+    """
 
     channel: str
     word: str
@@ -82,9 +86,10 @@ def expected(canaries: Canaries, policy: ContentPolicy, destination: str) -> tup
 
 def found(canaries: Canaries, data: bytes) -> tuple[set[str], set[str]]:
     """The channels whose word, and whose address, stands in `data`."""
+    here = set(_ANY.findall(data))
     return (
-        {c.channel for c in canaries.all.values() if c.word.encode() in data},
-        {c.channel for c in canaries.all.values() if c.mail.encode() in data},
+        {c.channel for c in canaries.all.values() if c.word.encode() in here},
+        {c.channel for c in canaries.all.values() if c.mail.encode() in here},
     )
 
 

@@ -38,13 +38,13 @@ class InPieces(Chat):
 
 
 class Shelf(BaseRetriever):
-    found: list[Document] = []
+    found: Any = ()
     error: Any = None
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         if self.error is not None:
             raise self.error
-        return self.found
+        return list(self.found)
 
 
 class State(TypedDict, total=False):
@@ -127,7 +127,9 @@ def _chat(c: Canaries, config: Any, loom: spanloom.Loom) -> None:
     plain = {"messages": [{"role": "system", "content": c("lc.dict.system", (C.SYSTEM_PROMPT, C.USER_PROMPT))}]}
     RunnableLambda(lambda _: None).invoke(plain, config)
     pairs = [("system", c("lc.pair.system", (C.SYSTEM_PROMPT, C.USER_PROMPT)))]
-    RunnableLambda(lambda _: None).invoke({"messages": pairs, "deep": {"er": [c("lc.chain.in", C.USER_PROMPT)]}}, config)
+    RunnableLambda(lambda _: None).invoke(
+        {"messages": pairs, "deep": {"er": [c("lc.chain.in", C.USER_PROMPT)]}}, config
+    )
     RunnableLambda(lambda _: {"a": [{"b": c("lc.chain.out", C.COMPLETION)}]}).invoke("x", config)
     docs = [Document(c("lc.chain.document", (C.DOCUMENTS, C.COMPLETION)))]
     RunnableLambda(lambda _: {"docs": docs}).invoke("x", config)
@@ -137,7 +139,10 @@ def _chat(c: Canaries, config: Any, loom: spanloom.Loom) -> None:
 def _retrieval(c: Canaries, config: Any, loom: spanloom.Loom) -> None:
     document = Document(
         c("lc.document", C.DOCUMENTS),
-        metadata={"source": c("lc.document.metadata", C.DOCUMENTS), "in": {"ner": [c("lc.document.deep", C.DOCUMENTS)]}},
+        metadata={
+            "source": c("lc.document.metadata", C.DOCUMENTS),
+            "in": {"ner": [c("lc.document.deep", C.DOCUMENTS)]},
+        },
     )
     Shelf(found=[document]).invoke(c("lc.query", C.RETRIEVAL_QUERIES), config)
 
@@ -219,7 +224,9 @@ def _on_the_span(c: Canaries, config: Any, loom: spanloom.Loom) -> None:
         span.set_status(Status(StatusCode.ERROR, c("app.status", C.EXCEPTION_TEXT)))
         dispatch_custom_event(c("lc.event.name", C.NAMES), {"x": c("lc.event.data")})
         loom.score(
-            c("score.name", C.NAMES), c("score.label", C.NAMES), comment=c("score.comment", (C.SCORE_COMMENTS, C.NAMES), absent=NO_SCORES)
+            c("score.name", C.NAMES),
+            c("score.label", C.NAMES),
+            comment=c("score.comment", (C.SCORE_COMMENTS, C.NAMES), absent=NO_SCORES),
         )
 
     RunnableLambda(body).invoke("x", config)

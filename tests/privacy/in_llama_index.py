@@ -120,7 +120,9 @@ def _chat(c: Canaries) -> None:
     memory = ChatMemoryBuffer.from_defaults(
         chat_history=[ChatMessage(role="assistant", content=c("li.memory", C.COMPLETION))]
     )
-    engine = SimpleChatEngine.from_defaults(llm=FakeLLM(answers=[says(c("li.chat.answer", C.COMPLETION))]), memory=memory)
+    engine = SimpleChatEngine.from_defaults(
+        llm=FakeLLM(answers=[says(c("li.chat.answer", C.COMPLETION))]), memory=memory
+    )
     engine.chat(c("li.chat.question", C.USER_PROMPT))
 
 

@@ -1,8 +1,12 @@
-"""Spans of other libraries on the same provider: real ones where they are installed (Langfuse's `@observe`, httpx,
-sqlite3), and attributes as OpenInference, Traceloop, OpenTelemetry's openai-v2, Vercel's AI SDK and Celery write them."""
+"""Spans of other libraries on the same provider.
+
+Real ones where they are installed (Langfuse's `@observe`, httpx, sqlite3), and attributes as OpenInference, Traceloop,
+OpenTelemetry's openai-v2, Vercel's AI SDK and Celery write them, by their own sources.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import Any
 
@@ -10,7 +14,7 @@ import httpx
 from langfuse import Langfuse as LangfuseClient
 from langfuse import observe
 from langfuse._client.resource_manager import LangfuseResourceManager
-from opentelemetry import baggage, context, trace
+from opentelemetry import baggage, context
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -209,19 +213,14 @@ def _observe(c: Canaries, provider: TracerProvider, nowhere: str) -> None:
 
     @observe(name="plain", as_type="generation")
     def generates(asked: str) -> str:
-        client.update_current_generation(model="m", model_parameters={"t": c("observe.parameters", (C.TOOL_DEFINITIONS, C.METADATA))})
+        client.update_current_generation(
+            model="m", model_parameters={"t": c("observe.parameters", (C.TOOL_DEFINITIONS, C.METADATA))}
+        )
         return c("observe.output", tuple(SAID))
 
-    try:
+    with contextlib.suppress(ValueError):
         observed(c("observe.input", tuple(GIVEN)), langfuse_public_key="pk-other")
-    except ValueError:
-        pass
     generates(c("observe.generation.input", tuple(GIVEN)), langfuse_public_key="pk-other")
     client.flush()
     client.shutdown()
     LangfuseResourceManager._instances.clear()
-
-
-def ambient() -> Any:
-    """The tracer of whoever is configured."""
-    return trace.get_tracer("probe")

@@ -74,7 +74,9 @@ class Rows:
         self.bytes = b""
 
     def write(self, rows: Any) -> None:
-        self.bytes += "".join(json.dumps([r.name, r.error_message, r.record], ensure_ascii=False) for r in rows).encode()
+        self.bytes += "".join(
+            json.dumps([r.name, r.error_message, r.record], ensure_ascii=False) for r in rows
+        ).encode()
 
     def write_scores(self, scores: Any) -> None:
         self.bytes += json.dumps(scores, ensure_ascii=False).encode()

@@ -25,6 +25,7 @@ from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situati
 from .category import Categories, Category, of_role
 from .digest import canonical_value
 from .marked import Marked
+from .plain import label
 
 Chain = Callable[[Categories], tuple[Action, ...]]
 
@@ -116,7 +117,7 @@ class Application:
     def name(self, name: str | None) -> str | None:
         """A name as far as it goes out, and None where it does not."""
         shown = self.of((Category.NAMES,), name or None)
-        return shown if isinstance(shown, str) else None
+        return label(shown) if isinstance(shown, str) else None
 
     def named(self, name: str, categories: Categories, value: Any) -> Any:
         """As `value`, for what stands under `name`, which may say what it is (`password`)."""
@@ -190,7 +191,7 @@ class Application:
         uri, file_id = self._text(said, part.uri), self._text(said, part.file_id)
         if DROPPED in (uri, file_id):
             return None
-        return replace(part, uri=uri, file_id=file_id)
+        return replace(part, uri=label(uri), file_id=label(file_id))
 
     # ---------------------------------------------------------------- documents and tools
     def _one_text(self, category: Category, text: str | None) -> Any:

@@ -62,6 +62,7 @@ class ContentPolicy:
     hash_key: bytes | None = field(default=None, repr=False)
     structure: tuple[str, ...] = ()
     attribute_bytes: int = ATTRIBUTE_BYTES
+    _combined: dict[Categories, tuple[Action, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def none(cls) -> Self:
@@ -210,15 +211,15 @@ class ContentPolicy:
         """The actions for content that is of one of these categories, or holds several that cannot be told apart."""
         if len(categories) == 1:
             return self.rules[categories[0]]
-        return combined(self.rules[c] for c in categories)
+        if (known := self._combined.get(categories)) is None:
+            known = self._combined[categories] = combined(self.rules[c] for c in categories)
+        return known
 
     def is_structure(self, attribute: str) -> bool:
         """Whether the user says that this attribute holds no content."""
         return any(fnmatchcase(attribute, pattern) for pattern in self.structure)
 
     def _identity(self, who: Identity, pass_: Application) -> Identity:
-        if self.rules is _FULL:
-            return who
         tags = (label(pass_.one(_C.TAGS, tag)) for tag in who.tags)
         ids = {name: label(pass_.one(_C.IDENTITY, getattr(who, name))) for name in ("user_id", "session_id", "tenant")}
         return replace(

@@ -25,7 +25,7 @@ from ..step import (
     ToolDefinition,
 )
 from .digest import canonical_messages, digest
-from .plain import label, plain
+from .plain import clean, label, plain, text_of
 from .visible import Visible
 
 _MOST_ITEMS = 10_000
@@ -61,18 +61,18 @@ def read(content: Content, identity: Identity, tool_description: str | None = No
 
 
 def _bounded(identity: Identity) -> Identity:
-    """The identity as attribute values: short, and text in any encoder."""
+    """The identity as attribute values: text in any encoder."""
     if identity is NOBODY:
         return identity
     prompt = identity.prompt
     version = prompt.version if prompt is not None else None
     return replace(
         identity,
-        user_id=label(identity.user_id),
-        session_id=label(identity.session_id),
-        tags=tuple(label(tag) or "" for tag in islice(identity.tags, _MOST_TAGS)),
-        tenant=label(identity.tenant),
-        prompt=Prompt(label(prompt.name) or "", version if isinstance(version, int) else label(version))
+        user_id=_name(identity.user_id),
+        session_id=_name(identity.session_id),
+        tags=tuple(_name(tag) or "" for tag in islice(identity.tags, _MOST_TAGS)),
+        tenant=_name(identity.tenant),
+        prompt=Prompt(_name(prompt.name) or "", version if isinstance(version, int) else label(version))
         if prompt is not None
         else None,
     )
@@ -102,9 +102,14 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _name(value: Any) -> str | None:
+    """A name, an id or an address as text, whole: a policy must see it before it is cut to a label."""
+    return None if value is None else clean(value) if isinstance(value, str) else text_of(value)
+
+
 def _messages(value: Any) -> tuple[Message, ...]:
     return tuple(
-        Message(label(m.role) or "user", tuple(_part(p) for p in _each(m.parts)), label(m.name), label(m.finish_reason))
+        Message(label(m.role) or "user", tuple(_part(p) for p in _each(m.parts)), _name(m.name), label(m.finish_reason))
         for m in _each(value)
     )
 
@@ -116,26 +121,26 @@ def _part(part: Part) -> Part:
         case Reasoning(content):
             return Reasoning(_text(content) or "")
         case ToolCall(name, arguments, id):
-            return ToolCall(label(name) or "", plain(arguments), label(id))
+            return ToolCall(_name(name) or "", plain(arguments), label(id))
         case ToolCallResponse(response, id):
             return ToolCallResponse(plain(response), label(id))
         case Media(modality, mime_type, uri, file_id, size):
             if isinstance(uri, str) and uri.startswith("data:"):  # the thing itself, written as an address
                 size = len(uri) if size is None else size
                 uri = None
-            return Media(label(modality) or "file", label(mime_type), label(uri), label(file_id), size)
+            return Media(label(modality) or "file", label(mime_type), _name(uri), _name(file_id), size)
         case OtherPart(type, value):
             return OtherPart(label(type) or "other", plain(value))
     return OtherPart("other", plain(part))
 
 
 def _tools(value: Any) -> tuple[ToolDefinition, ...]:
-    return tuple(ToolDefinition(label(t.name) or "", _text(t.description), plain(t.parameters)) for t in _each(value))
+    return tuple(ToolDefinition(_name(t.name) or "", _text(t.description), plain(t.parameters)) for t in _each(value))
 
 
 def _documents(value: Any) -> tuple[Document, ...]:
     return tuple(
-        Document(_text(d.content), label(d.id), _number(d.score), _object(plain(d.metadata))) for d in _each(value)
+        Document(_text(d.content), _name(d.id), _number(d.score), _object(plain(d.metadata))) for d in _each(value)
     )
 
 

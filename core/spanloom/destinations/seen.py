@@ -163,8 +163,8 @@ def _named(step: Step, pass_: Application) -> Step:
         graph = {**graph, _THREAD: shown}
     if graph != step.graph:
         changed["graph"] = graph
-    if (stops := step.parameters.get("stop_sequences")) and (shown := _names_of(stops, pass_)) != stops:
-        changed["parameters"] = {**step.parameters, "stop_sequences": shown}
+    if (stops := step.parameters.get("stop_sequences")) and (shown_stops := _names_of(stops, pass_)) != stops:
+        changed["parameters"] = {**step.parameters, "stop_sequences": shown_stops}
     if step.events and (events := [_named_event(event, pass_) for event in step.events]) != step.events:
         changed["events"] = events
     if not changed:
@@ -219,11 +219,11 @@ def _attributes(
         if others.is_measure(holds, value):
             out[pass_.key(holds, key)] = value
             continue
-        value = plain(_decoded(value))
-        shown = pass_.named(key, holds, value)
-        if others.is_url(key) and shown != value:
-            shown = pass_.value(_NAMES, others.bare_url(key, value))
-        if (kept := _attribute(shown, value)) is not None:
+        read_value = plain(_decoded(value))
+        shown = pass_.named(key, holds, read_value)
+        if others.is_url(key) and shown != read_value:
+            shown = pass_.value(_NAMES, others.bare_url(key, read_value))
+        if (kept := _attribute(shown, read_value)) is not None:
             out[pass_.key(holds, key)] = kept
     return out
 

@@ -1,8 +1,8 @@
 """What the attributes and events hold that others write on spans: other instrumentations, and the application itself.
 
 Only what a convention knows as structure passes unseen, and numbers that nobody knows. Content that a convention knows
-is of its categories, and everything else of the category `metadata`: what nobody knows may be anything. Where one attribute may hold content of
-several categories, it passes the actions for all of them.
+is of its categories, and everything else of the category `metadata`: what nobody knows may be anything. Where one
+attribute may hold content of several categories, it passes the actions for all of them.
 
 Sources: OpenTelemetry's semantic conventions 1.44 and those for GenAI, OpenInference, Traceloop's, Langfuse's SDK 5,
 Vercel's AI SDK.

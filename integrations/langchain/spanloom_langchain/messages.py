@@ -235,8 +235,9 @@ def convert(value: Any) -> Any:
 def _as_message(value: dict[Any, Any]) -> Any:
     """A message or a tool's call that is written as a dict; any other dict as it is."""
     changed: dict[str, Any] = {}
-    if _is_role(role := value.get("role")) and _is_unmarked(content := value.get("content")):
-        changed["content"] = _said(content, of_role(role_of(role)))
+    role = value.get("role")
+    if _is_role(role) and _is_unmarked(content := value.get("content")):
+        changed["content"] = _said(content, of_role(role_of(str(role))))
     if value.get("type") == "tool_call" and "args" in value and not isinstance(value["args"], Marked):
         changed["args"] = Marked(Category.TOOL_ARGUMENTS, value["args"])
         changed["name"] = Marked(Category.NAMES, value.get("name"))
