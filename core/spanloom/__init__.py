@@ -19,6 +19,7 @@ from .identity import Prompt, using
 from .prices import Prices
 from .scores import StepHandle
 from .setup import Loom, configure, current_step
+from .sigterm import shutdown_on_sigterm
 
 __version__ = "0.1.0"
 
@@ -43,5 +44,6 @@ __all__ = [
     "actions",
     "configure",
     "current_step",
+    "shutdown_on_sigterm",
     "using",
 ]
