@@ -24,7 +24,8 @@ def shutdown_on_sigterm(timeout: float = 5.0) -> None:
     A handler that the application, or its server, installed before goes on to decide: it is called, and what has ended
     is being sent beside it. Where `SIGTERM` is ignored it stays so. Calling it twice changes the time alone.
 
-    Call it in the main thread. Raises `ConfigurationError` elsewhere, and where the handler was not installed by Python.
+    Call it in the main thread. Raises `ConfigurationError` elsewhere, and where a handler is there that was not
+    installed by Python.
     """
     if not timeout > 0:
         raise ConfigurationError(f"shutdown_on_sigterm(timeout={timeout!r}) cannot work: write seconds above 0.")
@@ -63,9 +64,12 @@ class _OnSigterm:
             self._pid, self._sent = os.getpid(), False
             try:
                 threading.Thread(target=self._shut_down, args=(number,), name="spanloom-sigterm").start()
-            except RuntimeError:  # no thread to be had
-                self._sent = True
-                signal.raise_signal(number)
+            except RuntimeError:  # no thread to be had, as at the interpreter's end from Python 3.12 on
+                if threading.main_thread().is_alive():
+                    self._sent = True
+                    signal.raise_signal(number)
+                else:  # it only waits for other threads: it holds nothing
+                    self._shut_down(number)
 
     def _flush(self) -> None:
         with GUARD.watching("spanloom.sigterm"):

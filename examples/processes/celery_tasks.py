@@ -6,7 +6,7 @@
 Celery's own instrumentation carries the trace to the worker. The broker is a folder; any other takes its place.
 """
 
-import os
+from pathlib import Path
 
 import spanloom
 import spanloom.celery
@@ -22,7 +22,7 @@ app.conf.broker_transport_options = {
     "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control", "store_processed": False,
 }  # fmt: skip
 for folder in ("queue", "control", "results"):
-    os.makedirs(folder, exist_ok=True)
+    Path(folder).mkdir(exist_ok=True)
 
 loom = spanloom.configure(service_name="shop")  # the children that the worker forks have it too
 spanloom.celery.connect()  # and send what they traced before they end

@@ -1,7 +1,7 @@
 """A chain behind FastAPI that streams its answer: tracing begins and ends with the server.
 
-    uvicorn fastapi_app:app --reload
-    uvicorn fastapi_app:app --workers 2
+uvicorn fastapi_app:app --reload
+uvicorn fastapi_app:app --workers 2
 """
 
 from collections.abc import AsyncIterator

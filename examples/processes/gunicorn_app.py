@@ -1,6 +1,6 @@
 """A chain behind gunicorn. The master loads it once, and every worker that it forks sends what it traced itself.
 
-    gunicorn --config gunicorn.conf.py gunicorn_app:app
+gunicorn --config gunicorn.conf.py gunicorn_app:app
 """
 
 from collections.abc import Callable, Iterable

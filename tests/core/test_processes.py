@@ -11,7 +11,7 @@ import threading
 
 import pytest
 import spanloom
-from sinks import DEADLINE, wait_until
+from sinks import DEADLINE
 from spanloom import ConfigurationError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -174,6 +174,7 @@ def test_what_a_child_left_open_ends_there_as_incomplete(run, http_sink):
     assert http_sink.named("x").attributes["spanloom.step.outcome"] == "incomplete"
 
 
+@pytest.mark.receiver  # five seconds
 def test_the_end_of_a_child_is_bounded_where_its_receiver_hangs(run, http_sink):
     http_sink.hang()
     run("""
@@ -322,6 +323,27 @@ def test_a_signal_at_the_very_end_does_not_cut_short_what_is_being_sent(run, htt
     http_sink.open.set()
     script.ends(0)
     assert steps(http_sink) == ["x"]
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["running", "ending"])
+def test_it_ends_the_process_also_where_no_thread_can_be_started(run, http_sink, alive):
+    # From Python 3.12 on none can be once the main thread has ended, which then waits for the others.
+    script = run(f"""
+    configure()
+    spanloom.shutdown_on_sigterm()
+    step("before")
+    def later():
+        {"pass" if alive else "threading.main_thread().join()"}
+        def refuse(_):
+            raise RuntimeError("can't start new thread")
+        threading.Thread.start = refuse
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    threading.Thread(target=later).start()
+    {"time.sleep(60)" if alive else "pass"}
+    """)
+    script.ends(-signal.SIGTERM)
+    assert steps(http_sink) == ([] if alive else ["before"])
 
 
 def test_a_pool_that_is_terminated_sends_with_the_handler(run, http_sink):
