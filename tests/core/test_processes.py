@@ -208,6 +208,17 @@ def test_what_ends_in_a_handler_of_atexit_that_was_registered_later_is_sent(run,
     assert steps(http_sink) == ["at exit"]
 
 
+def test_what_is_sent_at_exit_uses_the_connection_that_is_open(run, http_sink):
+    run("""
+    loom = configure()
+    step("first")
+    assert loom.flush()
+    step("last")
+    """).ends()
+    assert steps(http_sink) == ["first", "last"]
+    assert http_sink.connections == 1
+
+
 @pytest.mark.parametrize("end", ["sys.exit(3)", "raise RuntimeError"])
 def test_an_error_ends_the_process_no_differently(run, http_sink, end):
     script = run(f"""
