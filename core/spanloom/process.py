@@ -23,8 +23,8 @@ class Ending:
 
     def __init__(self, act: Callable[[], object]) -> None:
         self._act, self.under_way, self._told = act, False, False
-        # At exit the last hook comes first, and finalizers, which have one hook for all, close pooled connections: theirs
-        # must be older than ours, or each connection would have to be made anew.
+        # At exit the youngest hook comes first, and finalizers, which share one, close pooled connections: theirs must
+        # be older than ours, or each connection would have to be made anew.
         weakref.finalize(self, int)
         atexit.register(self._end)
         self._tell_multiprocessing()

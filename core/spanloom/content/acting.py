@@ -10,10 +10,11 @@ from ..errors import ConfigurationError
 from ..identity import NOBODY, Identity
 from ..step import Kind
 from .digest import canonical_value, digest
-from .keeping import Keeper
+from .keeping import Keeper, Kept
 from .plain import plain
 from .redaction import Entity, Patterns, Placeholders, Redactor, names_a_secret, redacted
 from .redaction.view import PLACEHOLDER
+from .walk import map_text
 
 _RANDOM_BITS = 56  # of a trace id, by W3C Trace Context level 2
 
@@ -40,24 +41,62 @@ class Situation:
     recorded_ns: int = 0
     name: str = ""  # what the value stands under, where that is known
     cut: int = 0
-    referenced: dict[Keeper, list[Any]] = field(default_factory=dict)
+    shelves: dict[Keeper, Shelf] = field(default_factory=dict)
+
+    def shelf(self, vault: Keeper) -> Shelf:
+        """What `vault` is asked to keep of this span."""
+        found = self.shelves.get(vault)
+        if found is None:
+            found = self.shelves[vault] = Shelf(vault)
+        return found
+
+    def settle(self) -> list[Kept]:
+        """Ask the vaults to keep what is new on their shelves: the objects referred to since the last time."""
+        return [kept for shelf in self.shelves.values() for kept in shelf.settle()]
+
+
+class Shelf:
+    """What one vault is asked to keep of one span: an object for each policy that sends it something new.
+
+    The same piece is kept once, whichever policies and destinations send it.
+    """
+
+    def __init__(self, vault: Keeper) -> None:
+        self._vault = vault
+        self._known: dict[str, tuple[str, Kept | None]] = {}  # by the piece's digest: its reference, and the object
+        self._new: list[Any] = []
+        self._reference = ""
+        self._used: list[Kept] = []
+
+    def put(self, piece: Any, at: Situation) -> str:
+        """The reference to `piece`, which the vault is asked to keep at the next `settle`."""
+        known = self._known.get(name := digest(canonical_value(piece)))
+        if known is not None:
+            if known[1] is not None:
+                self._used.append(known[1])
+            return known[0]
+        if not self._new:
+            self._reference = self._vault.reference(at.identity, at.trace_id, at.span_id, at.recorded_ns)
+        reference = f"{self._reference}#{len(self._new)}"
+        self._new.append(piece)
+        self._known[name] = reference, None
+        return reference
+
+    def settle(self) -> list[Kept]:
+        """Ask the vault to keep what is new: all the objects that the pieces since the last time are in."""
+        if self._new:
+            kept = self._vault.keep_under(self._reference, self._new)
+            self._known = {n: (text, kept if own is None else own) for n, (text, own) in self._known.items()}
+            self._used.append(kept)
+            self._new = []
+        used, self._used = self._used, []
+        return list(dict.fromkeys(used))
 
 
 class Action(Protocol):
     """Takes a plain JSON value, and returns what may go out of it, or `DROPPED`. What raises drops the content."""
 
     def __call__(self, value: Any, at: Situation) -> Any: ...
-
-
-def map_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """A plain value with `change` applied to all its texts, the keys of its objects too."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, list):
-        return [map_texts(v, change) for v in value]
-    if isinstance(value, dict):
-        return {change(k): map_texts(v, change) for k, v in value.items()}
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +130,7 @@ class Truncate:
             at.cut += 1
             return f"{text[: self.characters]}… [{len(text) - self.characters} characters cut]"
 
-        return map_texts(value, shorten)
+        return map_text(value, shorten)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +151,23 @@ class Redact:
     def _shown(self, value: Any, trace_id: int, *, secret: bool = False) -> Any:
         """`secret`: the value stands under a name such as `password`, and is one, whatever it looks like."""
         if isinstance(value, dict):
-            return {
-                self._text(key, trace_id): self._shown(inner, trace_id, secret=names_a_secret(key))
-                for key, inner in value.items()
-            }
+            out: dict[str, Any] = {}
+            for key, inner in value.items():
+                name = self._text(key, trace_id)
+                while name in out:  # two spellings of one address
+                    name += "′"
+                out[name] = self._shown(inner, trace_id, secret=names_a_secret(key))
+            return out
         if isinstance(value, list):
             return [self._shown(inner, trace_id, secret=secret) for inner in value]
         if secret and isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
             text = self._text(str(value), trace_id)
             is_one = PLACEHOLDER.fullmatch(text) is not None
-            return text if is_one else _PLACEHOLDERS.label(trace_id, Entity.SECRET, str(value))
+            return text if is_one else PLACEHOLDERS.label(trace_id, Entity.SECRET, str(value))
         return self._text(value, trace_id) if isinstance(value, str) else value
 
     def _text(self, text: str, trace_id: int) -> str:
-        return redacted(text, self.redactor, _PLACEHOLDERS, trace_id)[0]
+        return redacted(text, self.redactor, PLACEHOLDERS, trace_id)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +175,7 @@ class Reference:
     vault: Keeper
 
     def __call__(self, value: Any, at: Situation) -> Any:
-        pieces = at.referenced.setdefault(self.vault, [])
-        pieces.append(value)
-        return Slot(self.vault, len(pieces) - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Where the reference to the piece `index` of what the vault keeps of this span will stand."""
-
-    vault: Keeper
-    index: int
+        return at.shelf(self.vault).put(value, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +187,7 @@ class Custom:
         return DROPPED if said is None else plain(said)
 
 
-_PLACEHOLDERS = Placeholders()  # one for the process, so that all destinations agree
+PLACEHOLDERS = Placeholders()  # one for the process, so that all destinations agree
 PATTERNS = Patterns()
 
 

@@ -19,6 +19,7 @@ from ..dialects.rendered import Rendered, known
 from ..errors import ConfigurationError
 from ..step import Step
 from ..weave import Ended
+from .capture import policy_in_environment
 from .delivery import Delivery
 from .destination import Exporter, copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
@@ -40,10 +41,11 @@ class Otlp(Queued):
     OpenTelemetry's defaults (`http://localhost:4318`, for gRPC `http://localhost:4317`).
 
     `endpoint` is the receiver's base address, or the full one ending in `/v1/traces`; for gRPC it may be `host:port`,
-    which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one
-    batch, its retries included. `content` decides what of prompts and answers goes out: by default their hashes only.
-    `dialect` is "genai" (OpenTelemetry's conventions) or "openinference" (Phoenix's and Arize's). `queue_spans`
-    bounds what waits to be sent; beyond it, spans are dropped and counted.
+    which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one batch, its
+    retries included. `content` decides what of prompts and answers goes out: by default their hashes only, or what
+    `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says. `dialect` is "genai" (OpenTelemetry's conventions) or
+    "openinference" (Phoenix's and Arize's). `queue_spans` bounds what waits to be sent; beyond it, spans are dropped
+    and counted.
 
     Spans of other libraries go out with what the policy shows of them. One of a model call that is a step already, as
     instrumentations of openai or anthropic open them, has `spanloom.repeats_step`: leave it out of sums.
@@ -60,7 +62,7 @@ class Otlp(Queued):
         insecure: bool | None = None,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(options, name="otlp", content=ContentPolicy.hashed())
+        super().__init__(options, name="otlp", content=policy_in_environment())
         self.endpoint, self.headers = endpoint, headers
         self.dialect = dialect
         self.compression, self.insecure = compression, insecure
@@ -157,7 +159,8 @@ class Otlp(Queued):
     def _copy(self, ended: Ended) -> ReadableSpan:
         shown = seen(ended, self.content)
         made = self._stamped(ended, shown) if ended.step is None else self._rendered(ended, self.content)
-        return copy_of(ended, shown, made, self._resource, ended.span.parent, self._own(ended, shown))
+        own, kept = self._own(ended, shown), ended.kept_for(self.name)
+        return copy_of(ended, shown, made, self._resource, ended.span.parent, own, kept)
 
     def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
         return rendered(ended, policy, self._render)
