@@ -44,7 +44,7 @@ conformance: setup
 	$(BIN)/python ../shared/conformance/check.py $(CASES)
 
 receivers: setup
-	$(BIN)/python -m pytest tests/receivers -m receiver
+	$(BIN)/python -m pytest -m receiver
 
 # Thousands of runs: state and memory stay flat.
 soak: setup

@@ -122,6 +122,7 @@ class HttpSink(_Sink):
         self.statuses: list[int] = []
         self.headers: dict[str, str] = {}
         self.seconds = 0.0
+        self.connections = 0
         self.open = threading.Event()
         self.open.set()
         self.arrived = threading.Semaphore(0)
@@ -158,6 +159,10 @@ class HttpSink(_Sink):
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             block_on_close = False
+
+            def process_request(self, request, client_address):
+                sink.connections += 1
+                super().process_request(request, client_address)
 
             def handle_error(self, request, client_address):
                 pass

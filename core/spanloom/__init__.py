@@ -21,6 +21,7 @@ from .prices import Prices
 from .sampling import TailSampling
 from .scores import StepHandle
 from .setup import Loom, configure, current_step
+from .sigterm import shutdown_on_sigterm
 from .vault import AwsKms, Keyring, Vault
 
 __version__ = "0.1.0"
@@ -51,5 +52,6 @@ __all__ = [
     "actions",
     "configure",
     "current_step",
+    "shutdown_on_sigterm",
     "using",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from .errors import ConfigurationError
 from .guard import GUARD, warn_once
 from .loom import Loom, vaults_of
 from .prices import PriceList, Prices
+from .process import Ending
 from .recorder import MAX_OPEN_STEPS, MAX_STEP_SECONDS, Recorder
 from .routing import Routes
 from .sampling import head
@@ -127,6 +127,11 @@ def current_loom() -> Loom | None:
     return loom
 
 
+def running_loom() -> Loom | None:
+    """What the last `configure()` returned, while it is running; None without a word where there is none."""
+    return _current if _current is not None and not _current._down else None
+
+
 def current_step() -> scores.StepHandle | None:
     """The step that the caller is inside of (a tool's or node's body, a retriever): what to score. None outside of any.
 
@@ -180,12 +185,12 @@ def _version() -> str:
     return __version__
 
 
-@atexit.register
 def _at_exit() -> None:
     if _current is not None and not _current._down and os.getpid() == _pid:
         _current.shutdown()
 
 
+at_end = Ending(_at_exit)
 _pid = os.getpid()
 if hasattr(os, "register_at_fork"):
 
@@ -198,4 +203,12 @@ if hasattr(os, "register_at_fork"):
 
     os.register_at_fork(after_in_child=_in_child)
 
-__all__ = ["Loom", "configure", "current_loom", "current_step", "destinations_in_environment"]
+__all__ = [
+    "Loom",
+    "at_end",
+    "configure",
+    "current_loom",
+    "current_step",
+    "destinations_in_environment",
+    "running_loom",
+]

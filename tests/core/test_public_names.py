@@ -39,6 +39,7 @@ def test_the_public_names_of_spanloom():
         "actions",
         "configure",
         "current_step",
+        "shutdown_on_sigterm",
         "using",
     ]
     assert all(hasattr(spanloom, name) for name in spanloom.__all__)
