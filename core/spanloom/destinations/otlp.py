@@ -19,6 +19,7 @@ from ..dialects.rendered import Rendered, known
 from ..errors import ConfigurationError
 from ..step import Step
 from ..weave import Ended
+from .behind_collector import BothDialects
 from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
 from .destination import Exporter, check_settings, copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
@@ -43,6 +44,10 @@ class Otlp:
     `dialect` is "genai" (OpenTelemetry's conventions) or "openinference" (Phoenix's and Arize's). `queue_spans`
     bounds what waits to be sent; beyond it, spans are dropped and counted.
 
+    `behind_collector` is for a Collector that `spanloom collector-config` has configured: every span goes to it, with
+    Langfuse's attributes beside the GenAI ones and by default with all content, and the Collector decides what to keep,
+    what to hide and what each backend gets to see.
+
     Spans of other libraries go out as they are. One of a model call that is a step already, as instrumentations of
     openai or anthropic open them, has `spanloom.repeats_step`: leave it out where you add up tokens.
     """
@@ -55,6 +60,7 @@ class Otlp:
         *,
         content: ContentPolicy | None = None,
         dialect: Dialect = "genai",
+        behind_collector: bool = False,
         timeout: float | None = None,
         compression: Literal["gzip", "deflate", "none"] | None = None,
         insecure: bool | None = None,
@@ -65,7 +71,10 @@ class Otlp:
         self.name = name
         self.endpoint, self.headers = endpoint, headers
         self.dialect = dialect
-        self.content = ContentPolicy.hashed() if content is None else content
+        self._both = BothDialects() if behind_collector else None
+        if content is None:
+            content = ContentPolicy.full() if behind_collector else ContentPolicy.hashed()
+        self.content = content
         self.timeout, self.compression, self.insecure = timeout, compression, insecure
         self.queue_spans, self.batch_spans = queue_spans, batch_spans
         self.protocol: Protocol = protocol or cast(
@@ -106,6 +115,13 @@ class Otlp:
             raise ConfigurationError(
                 f'Otlp(dialect={self.dialect!r}) is not known: write dialect="genai" or dialect="openinference".'
             )
+        if self._both is not None:
+            if self.dialect != "genai":
+                raise ConfigurationError(
+                    f"Otlp(behind_collector=True, dialect={self.dialect!r}) cannot work: leave out dialect, since the "
+                    "Collector is sent the GenAI conventions and Langfuse's attributes."
+                )
+            self._both.check()
         check_headers(self.headers, "Otlp(headers=…)")
         endpoint, setting = self.endpoint, "Otlp(endpoint=…)"
         for variable in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
@@ -172,6 +188,9 @@ class Otlp:
         return copy_of(span, shown, self._resource, span.parent, self._own(ended))
 
     def _rendered(self, ended: Ended, step: Step, policy: ContentPolicy) -> Rendered:
+        both = self._both
+        if both is not None:
+            return rendered(ended, step, policy, lambda seen: both.step(ended, step, seen))
         return rendered(ended, step, policy, lambda seen: self._render(step, seen))
 
     def _own(self, ended: Ended) -> dict[str, Any]:
@@ -192,6 +211,8 @@ class Otlp:
             "session.id": ended.identity.session_id,
             REPEATS: ended.repeats or None,
         })  # fmt: skip
+        if self._both is not None:
+            who |= self._both.other(ended, self.content)
         as_it_is = Rendered(span.name, span.kind, self._own(ended))
         return copy_of(span, as_it_is, self._resource, span.parent, who)
 
