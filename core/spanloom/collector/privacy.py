@@ -1,0 +1,108 @@
+"""What of the content reaches a backend, as processors of the Collector.
+
+"none" and "hashed" show what `ContentPolicy.none()` and `.hashed()` show, and "hashed" the SHA-256 of each content
+attribute too, so that equal texts can be found. "redacted" shows everything but what looks like personal data or a key.
+What is not content (names, addresses, queries of other libraries) is redacted under all three.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..dialects import content_keys as keys
+from . import ottl
+from .settings import Content
+from .yaml import Noted
+
+_START = r"(?:\\+(?:[bfnrt]|u[0-9a-fA-F]{4})?|\b)"
+"""Where something begins: at a word's edge, or after an escape of JSON, which goes with it. Without that, the `n` of
+`\\n` would count as a letter, and masking it would leave half of an escape behind."""
+
+PATTERNS = {
+    "e-mail address": r"(?:\\+[A-Za-z0-9._%+-]*|[A-Za-z0-9._%+-]+)@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+",
+    "card number": _START + r"(?:4\d{3}|5[1-5]\d{2}|2[2-7]\d{2}|6(?:011|5\d{2}))(?:[ -]?\d{4}){3}\b",
+    "American Express number": _START + r"3[47]\d{2}[ -]?\d{6}[ -]?\d{5}\b",
+    "IBAN": _START + r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b",
+    "US social security number": _START + r"\d{3}-\d{2}-\d{4}\b",
+    "telephone number": r"\+\d{1,3}[ .-]?(?:\(\d{1,4}\)|\d{1,4})(?:[ .-]?\d{2,4}){2,4}\b",
+    "key of an API": _START + r"(?:sk|pk|rk|key)[-_](?:[A-Za-z]+[-_])*[A-Za-z0-9_-]{16,}",
+    "key of AWS": _START + r"(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "token of GitHub": _START + r"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})",
+    "token of Slack": _START + r"xox[abeoprs]-[A-Za-z0-9-]{10,}",
+    "key of Google": _START + r"AIza[0-9A-Za-z_-]{35}",
+    "JSON web token": _START + r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+    "bearer token": _START + r"[Bb]earer +[A-Za-z0-9._~+/-]{16,}=*",
+    "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\]*-----END [A-Z ]*PRIVATE KEY-----",
+}
+"""What is masked wherever it stands, in a syntax that Go and Python share. Digits and marks, no dictionary: names and
+postal addresses pass."""
+
+MASK = "****"
+
+STATUS, NAME, ERROR_TYPE = "span.status.message", "span.name", ottl.attribute("error.type")
+
+
+def processors(backend: str, content: Content) -> dict[str, Any]:
+    """The processors of one backend's pipeline, in order, by name."""
+    if content == "full":
+        return {}
+    any_of = "|".join(PATTERNS.values())
+    texts = [f"replace_pattern({path}, {ottl.literal(any_of)}, {ottl.literal(MASK)})" for path in (STATUS, NAME)]
+    spans = {"redacted": [], "hashed": _hashed(), "none": _dropped()}[content]
+    events = {"redacted": [], "hashed": _events("hashed"), "none": _events("none")}[content]
+    statements = [{"context": "span", "statements": [*spans, *texts]}]
+    if events:
+        statements.append({"context": "spanevent", "statements": events})
+    return {
+        f"transform/content-{backend}": {
+            "error_mode": Noted("Rather no span than one with content that should not be there.", "propagate"),
+            "trace_statements": statements,
+        },
+        f"redaction/{backend}": {
+            "allow_all_keys": True,
+            "redact_all_types": True,
+            "ignored_keys": Noted(
+                "Who the trace belongs to stays as it is, and what others named.", [*keys.WHO, *keys.IDS]
+            ),
+            "blocked_values": [Noted(what, pattern) for what, pattern in PATTERNS.items()],
+            "summary": "silent",
+        },
+    }
+
+
+def _hashed() -> list[str]:
+    hashes = []
+    for key in keys.ATTRIBUTES:
+        path = ottl.attribute(key)
+        hashes.append(f"set({path}, SHA256(String({path}))) where {path} != nil")
+    return [*hashes, *_forgotten()]
+
+
+def _dropped() -> list[str]:
+    gone = [f"delete_key(span.attributes, {ottl.literal(key)})" for key in (*keys.ATTRIBUTES, *keys.HASHES)]
+    return [*gone, *_forgotten()]
+
+
+def _forgotten() -> list[str]:
+    """What has no place under either: an error's text, the user's metadata, and content in other libraries' words."""
+    told, error = ottl.attribute(keys.STATUS_MESSAGE), ERROR_TYPE
+    patterns = (ottl.beginning(keys.METADATA), *keys.OTHERS)
+    return [
+        f"set({told}, {error}) where {told} != nil and {error} != nil",
+        f'set({STATUS}, {error}) where {STATUS} != "" and {error} != nil',
+        f'set({STATUS}, "") where {STATUS} != "" and {error} == nil',
+        *(f"delete_matching_keys(span.attributes, {ottl.literal(pattern)})" for pattern in patterns),
+    ]
+
+
+def _events(content: Content) -> list[str]:
+    out = []
+    for key in keys.EVENT_ATTRIBUTES:
+        path = ottl.attribute(key, "spanevent")
+        out.append(
+            f"set({path}, SHA256(String({path}))) where {path} != nil"
+            if content == "hashed"
+            else f"delete_key(spanevent.attributes, {ottl.literal(key)})"
+        )
+    patterns = [ottl.one_of(keys.ATTRIBUTES), *keys.OTHERS]
+    return out + [f"delete_matching_keys(spanevent.attributes, {ottl.literal(pattern)})" for pattern in patterns]
