@@ -74,7 +74,7 @@ def _seconds(_: click.Context, __: click.Parameter, given: str | None) -> float 
     callback=_pairs,
     multiple=True,
     metavar="NAME=VALUE",
-    help="Keep no trace with this attribute; again for more.",
+    help="Keep a trace with this attribute for an error alone; again for more.",
 )
 @click.option(
     "--decision-wait",

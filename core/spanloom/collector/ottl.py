@@ -1,7 +1,8 @@
 """OpenTelemetry's transformation language: literals, and the two questions that we ask of a trace id.
 
 A trace id's last 56 bits are random (W3C Trace Context, level 2). Their upper end decides what is kept, their lower end
-which sampler a trace goes to, so that neither depends on the other.
+which sampler a trace goes to, so that neither depends on the other. The tracestate may name another randomness
+(https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/).
 """
 
 from __future__ import annotations
@@ -41,9 +42,14 @@ def threshold(keep: float) -> int:
     return (1 << RANDOM_BITS) - round(keep * (1 << RANDOM_BITS))
 
 
-def is_kept(keep: float) -> str:
-    """Whether a trace belongs to the share `keep`, by its id alone, so that every service and Collector agrees."""
-    return f"ParseInt(Substring(trace_id.string, 18, 14), 16) >= {threshold(keep)}"
+def is_kept(keep: float) -> list[str]:
+    """Whether a trace belongs to the share `keep`, so that every service and Collector agrees: one of these holds."""
+    least, said = threshold(keep), literal("(^|;)rv:(?P<rv>[0-9a-f]{14})(;|$)")
+    entry = 'trace_state["ot"]'
+    return [
+        f"not IsMatch({entry}, {said}) and ParseInt(Substring(trace_id.string, 18, 14), 16) >= {least}",
+        f'IsMatch({entry}, {said}) and ParseInt(ExtractPatterns({entry}, {said})["rv"], 16) >= {least}',
+    ]
 
 
 def is_share(index: int, of: int) -> str:

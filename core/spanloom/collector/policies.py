@@ -32,37 +32,47 @@ def processor(sampling: Sampling) -> dict[str, Any]:
 
 def _policies(sampling: Sampling) -> list[Any]:
     out: list[Any] = []
-    for number, (key, value) in enumerate(sampling.never, 1):
-        policy = {"name": f"never-{number}", **_with(key, value)}
-        out.append({"name": f"drop-{number}", "type": "drop", "drop": {"drop_sub_policy": [policy]}})
     if sampling.errors:
+        errors = {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}
         out.append(
-            Noted(
-                "Only a step's outcome `error` sets this status: interrupts and abandoned streams do not.",
-                {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
-            )
+            Noted("Only a step's outcome `error` sets this status: interrupts and abandoned streams do not.", errors)
         )
     if sampling.slower_than is not None:
-        slow = {"name": "slow", "type": "latency", "latency": {"threshold_ms": round(sampling.slower_than * 1000)}}
-        out.append(Noted("From the first start to the last end of the trace.", slow))
+        slow = {"type": "latency", "latency": {"threshold_ms": round(sampling.slower_than * 1000)}}
+        out.append(Noted("From the first start to the last end of the trace.", _unless_never(sampling, "slow", slow)))
     for number, (key, value) in enumerate(sampling.always, 1):
-        out.append({"name": f"always-{number}", **_with(key, value)})
+        out.append(_unless_never(sampling, f"always-{number}", _with(key, value)))
     if sampling.keep == 1:
-        out.append({"name": "rest", "type": "always_sample"})
+        out.append(_unless_never(sampling, "rest", {"type": "always_sample"}))
     elif sampling.keep:
-        share = {"error_mode": "ignore", "span": [ottl.is_kept(sampling.keep)]}
+        share = {
+            "type": "ottl_condition",
+            "ottl_condition": {"error_mode": "ignore", "span": ottl.is_kept(sampling.keep)},
+        }
         out.append(
             Noted(
-                f"{sampling.keep:.4%} of the rest, by trace id: OpenTelemetry's rule of consistent probability, the\n"
-                "same one as in the application's sampler (the policy `probabilistic` has a rule of its own).",
-                {"name": "share", "type": "ottl_condition", "ottl_condition": share},
+                f"{100 * sampling.keep:g} % of the rest: OpenTelemetry's consistent probability, as in the application's\n"
+                "own sampler, by the trace's randomness (`rv` of the tracestate, else the last 56 bits of its id).\n"
+                "The policy `probabilistic` has a rule of its own.",
+                _unless_never(sampling, "share", share),
             )
         )
     return out
 
 
-def _with(key: str, value: str) -> dict[str, Any]:
-    return {"type": "string_attribute", "string_attribute": {"key": key, "values": [value]}}
+def _unless_never(sampling: Sampling, name: str, policy: dict[str, Any]) -> dict[str, Any]:
+    """`policy`, but not for what is never to be kept. An error is kept all the same, as in the application."""
+    if not sampling.never:
+        return {"name": name, **policy}
+    others = [
+        {"name": f"never-{number}", **_with(key, value, invert_match=True)}
+        for number, (key, value) in enumerate(sampling.never, 1)
+    ]
+    return {"name": name, "type": "and", "and": {"and_sub_policy": [{"name": f"{name}-itself", **policy}, *others]}}
+
+
+def _with(key: str, value: str, **more: bool) -> dict[str, Any]:
+    return {"type": "string_attribute", "string_attribute": {"key": key, "values": [value], **more}}
 
 
 def seconds(value: float) -> str:

@@ -19,23 +19,26 @@ _START = r"(?:\\+(?:[bfnrt]|u[0-9a-fA-F]{4})?|\b)"
 `\\n` would count as a letter, and masking it would leave half of an escape behind."""
 
 PATTERNS = {
-    "e-mail address": r"(?:\\+[A-Za-z0-9._%+-]*|[A-Za-z0-9._%+-]+)@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+",
-    "card number": _START + r"(?:4\d{3}|5[1-5]\d{2}|2[2-7]\d{2}|6(?:011|5\d{2}))(?:[ -]?\d{4}){3}\b",
-    "American Express number": _START + r"3[47]\d{2}[ -]?\d{6}[ -]?\d{5}\b",
+    "e-mail address": r"[A-Za-z0-9._%+\\-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+",
+    "card number, or US social security number": (
+        _START + r"(?:(?:4\d{3}|5[1-5]\d{2}|2[2-7]\d{2}|6(?:011|5\d{2}))(?:[ -]?\d{4}){3}"
+        r"|3[47]\d{2}[ -]?\d{6}[ -]?\d{5}|\d{3}-\d{2}-\d{4})\b"
+    ),
     "IBAN": _START + r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b",
-    "US social security number": _START + r"\d{3}-\d{2}-\d{4}\b",
     "telephone number": r"\+\d{1,3}[ .-]?(?:\(\d{1,4}\)|\d{1,4})(?:[ .-]?\d{2,4}){2,4}\b",
-    "key of an API": _START + r"(?:sk|pk|rk|key)[-_](?:[A-Za-z]+[-_])*[A-Za-z0-9_-]{16,}",
-    "key of AWS": _START + r"(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-    "token of GitHub": _START + r"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})",
-    "token of Slack": _START + r"xox[abeoprs]-[A-Za-z0-9-]{10,}",
-    "key of Google": _START + r"AIza[0-9A-Za-z_-]{35}",
-    "JSON web token": _START + r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-    "bearer token": _START + r"[Bb]earer +[A-Za-z0-9._~+/-]{16,}=*",
+    "key of an API": _START + r"(?:sk|pk|rk)[-_](?:[A-Za-z]+[-_])*[A-Za-z0-9_-]{16,}",
+    "key of AWS": r"A[KS]IA[0-9A-Z]{16}",
+    "token of GitHub": r"gh[pousr]_[A-Za-z0-9]{36,}",
+    "fine-grained token of GitHub": r"github_pat_[A-Za-z0-9_]{22,}",
+    "token of Slack": r"xox[abeoprs]-[A-Za-z0-9-]{10,}",
+    "key of Google": r"AIza[0-9A-Za-z_-]{35}",
+    "JSON web token": r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+    "bearer token": r"Bearer +[A-Za-z0-9._~+/-]{16,}=*",
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\]*-----END [A-Z ]*PRIVATE KEY-----",
 }
 """What is masked wherever it stands, in a syntax that Go and Python share. Digits and marks, no dictionary: names and
-postal addresses pass."""
+postal addresses pass. One that begins with letters that are always there costs nearly nothing, the others some 50 µs
+for a kilobyte: they are most of what a sampler does."""
 
 MASK = "****"
 

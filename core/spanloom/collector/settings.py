@@ -43,7 +43,7 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Which traces are kept: those with an error, those slower than `slower_than` seconds, those with an attribute of
-    `always`, and the share `keep` of the rest; none with an attribute of `never`.
+    `always`, and the share `keep` of the rest. One with an attribute of `never` is kept for an error alone.
 
     A trace is decided `wait` seconds after its first span came, or `after_root` seconds after its top span, whichever
     is sooner. `traces` bounds how many wait at once.
