@@ -1,6 +1,6 @@
 """Spanloom: one trace of every LangChain, LangGraph and LlamaIndex request, for OpenTelemetry and Langfuse at once."""
 
-from .content import ContentPolicy
+from .content import ContentPolicy, actions
 from .destinations import (
     Datadog,
     Dynatrace,
@@ -40,6 +40,7 @@ __all__ = [
     "Prices",
     "Prompt",
     "StepHandle",
+    "actions",
     "configure",
     "current_step",
     "using",

@@ -14,14 +14,21 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from . import evaluation, scores
+from .content import ContentPolicy
+from .content.application import FAILURES
 from .content.plain import clean
 from .destinations.delivery import Delivery
 from .destinations.destination import Destination
 from .guard import GUARD, log
+from .identity import current_identity
 from .metrics import Metrics
 from .prices import PriceList
 from .recorder import Recorder
+from .repeats import SentPrompts
+from .routing import NOWHERE
 from .weave import Weave
+
+_NO = ContentPolicy.none()
 
 
 class Loom:
@@ -39,7 +46,11 @@ class Loom:
     ) -> None:
         self._provider, self._weave, self._destinations = provider, weave, tuple(destinations)
         self.recorder, self.prices = recorder, prices
+        policies = (getattr(destination, "content", _NO) for destination, _ in self._destinations)
+        self._vaults = tuple(dict.fromkeys(vault for policy in policies for vault in policy.vaults))
+        self.prompts = SentPrompts()
         self.metrics = Metrics(meter_provider, version, prices, self.stats)
+        self.prompts.on_repeated = self.metrics.repeated
         self._lock = threading.Lock()
         self._down = False
 
@@ -84,7 +95,10 @@ class Loom:
         """In a forked child: whatever lock another thread of the parent held, nobody will let go of."""
         self._lock = threading.Lock()
         self.recorder.after_fork()
+        self._weave.routes.after_fork()
+        FAILURES.after_fork()
         self.prices.after_fork()
+        self.prompts.after_fork()
 
     def _replaced(self) -> None:
         warnings.warn(
@@ -104,9 +118,12 @@ class Loom:
         """Counts since the start.
 
         `{"steps": {opened, open, evicted, repeated}, "destinations": {name: {offered, queued, exported, dropped,
-        failed}}, "cost": {priced, unknown, without_usage}, "swallowed": {where: times}}`. `cost` counts the calls of
-        models whose cost is known (an answer from a cache costs nothing), whose model has no price, and whose provider
-        told no tokens. For each destination, offered = exported + dropped + failed + queued.
+        failed}}, "cost": {priced, unknown, without_usage}, "prompts": {repeated}, "content": {failed: {action: times}},
+        "swallowed": {where: times}}`, and where there are such, `"vaults": {name: …}` and `"routes": {unroutable,
+        failed}`. `cost` counts the calls of models whose cost is known (an answer from a cache costs nothing), whose
+        model has no price, and whose provider told no tokens; `prompts` those whose prompt was sent before, in their
+        trace or within a minute; `content` what was dropped since the action that was to decide on it raised. For each
+        destination, offered = exported + dropped + failed + queued.
         """
         return {
             "steps": {
@@ -117,6 +134,10 @@ class Loom:
             },
             "destinations": {delivery.name: delivery.counts() for _, delivery in self._destinations},
             "cost": self.prices.counts(),
+            "content": {"failed": dict(FAILURES.counts)},
+            **({"vaults": {v.name: v.counts() for v in self._vaults}} if self._vaults else {}),
+            **({"routes": self._weave.routes.counts()} if self._weave.routes else {}),
+            "prompts": {"repeated": self.prompts.repeated},
             "swallowed": dict(GUARD.swallowed),
         }
 
@@ -161,11 +182,25 @@ class Loom:
         score = scores.score_of(clean(name) if isinstance(name, str) else name, value, target, comment, data_type, id)
         if self._down or not getattr(step, "sampled", True) or not self.recorder.recent.is_sampled(int(target[0], 16)):
             return None
-        for _, delivery in self._destinations:
+        for delivery in self._on_the_way(score):
             delivery.put_score(score)
         open_step = self._weave.enclosing(int(score.span_id, 16)) if score.span_id is not None else None
         evaluation.emit(score, open_step.step.span if open_step is not None else None)
         return score.id
+
+    def _on_the_way(self, score: scores.Score) -> list[Delivery]:
+        """The destinations that the score's trace goes to: by its step, its trace, or else by who is current."""
+        routes = self._weave.routes
+        all_of_them = [delivery for _, delivery in self._destinations]
+        if not routes:
+            return all_of_them
+        open_step = self._weave.enclosing(int(score.span_id, 16)) if score.span_id is not None else None
+        if open_step is not None:
+            route = open_step.step.route
+        else:
+            route = routes.of_trace(int(score.trace_id, 16)) or routes.of_span(current_identity()) or NOWHERE
+        routes.count(route)
+        return [delivery for delivery in all_of_them if delivery.name not in routes or delivery.name in route]
 
     def current_step(self) -> scores.StepHandle | None:
         """The step that the caller is inside of; None outside of any."""

@@ -42,6 +42,11 @@ class Metrics:
         if dialect.measured(step.kind) and (self._given is not None or _is_set()):
             self.delivery.put(Ended(step.span, step, step.lineage, NOBODY, prices=self._prices))
 
+    def repeated(self, step: Step) -> None:
+        """Count a model call whose prompt was sent before. On a destination's worker, which alone knows."""
+        with GUARD.watching("spanloom.metrics"):
+            self._instruments.record(*dialect.repeated(step))
+
     def _record(self, batch: list[Ended]) -> int:
         for ended in batch:
             if ended.step is not None:

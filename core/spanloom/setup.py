@@ -24,6 +24,7 @@ from .guard import GUARD, warn_once
 from .loom import Loom
 from .prices import PriceList, Prices
 from .recorder import MAX_OPEN_STEPS, MAX_STEP_SECONDS, Recorder
+from .routing import Routes
 from .weave import SCOPE, weave_of
 
 _lock = threading.RLock()
@@ -95,7 +96,8 @@ def configure(
                 destination.close()
             raise
         loom = _current = Loom(provider, weave, recorder, opened, price_list, _version(), meter_provider)
-        recorder.on_ended, weave.prices = loom.metrics.put, price_list
+        recorder.on_ended, weave.prices, weave.prompts = loom.metrics.put, price_list, loom.prompts
+        weave.routes = Routes({d.name: takes for d in chosen if (takes := getattr(d, "route", None)) is not None})
         weave.sinks, weave.flush, weave.stop, weave.beside = loom._sinks(), loom.flush, loom.shutdown, loom._beside
         weave.look_again()
         return loom

@@ -17,6 +17,8 @@ from .dialects import foreign
 from .guard import GUARD, guarded, warn_once
 from .identity import Identity, current_identity
 from .prices import PriceList
+from .repeats import SentPrompts
+from .routing import NOWHERE, Route, Routes
 from .step import Kind, Lineage, Step
 
 SCOPE = "spanloom"
@@ -38,8 +40,11 @@ class Ended:
     identity: Identity
     root_name: str = ""
     content: Visible | None = None  # read by the first destination that needs it
+    seen: dict[Any, Any] = field(default_factory=dict)  # by policy: `destinations.seen.Seen`
     reading: threading.Lock = field(default_factory=threading.Lock)
     prices: PriceList | None = None
+    route: Route = NOWHERE  # the routed destinations that take it
+    prompts: SentPrompts | None = None
     repeats: bool = False  # a span of another library, of a model call that is a step already
 
     def settle(self) -> None:
@@ -61,6 +66,7 @@ class _Other:
     lineage: Lineage
     step: Step | None
     identity: Identity
+    route: Route | None = None
 
 
 class Sink(Protocol):
@@ -84,6 +90,8 @@ class Weave(SpanProcessor):
         self.flush: Callable[[float], bool] | None = None
         self.stop: Callable[[], object] | None = None
         self.prices: PriceList | None = None
+        self.routes = Routes({})
+        self.prompts: SentPrompts | None = None
         self._steps: dict[int, Step] = {}
         self._others: OrderedDict[int, _Other] = OrderedDict()
         self._gone: OrderedDict[int, Lineage] = OrderedDict()  # spans that ended lately: a late child still finds them
@@ -128,16 +136,19 @@ class Weave(SpanProcessor):
         if not self.sinks or (scope is not None and scope.name == SCOPE) or span.context is None:
             return
         step: Step | None = None
+        route: Route | None = None
         identity = current_identity()
         above = self._above(span)
         if span.parent is not None:
             enclosing = self.enclosing(span.parent.span_id)
             if enclosing is not None:
-                step, identity = enclosing.step, enclosing.step.identity
+                step, identity, route = enclosing.step, enclosing.step.identity, enclosing.step.route
             elif (other := self._others.get(span.parent.span_id)) is not None:
-                identity = other.identity.overlaid(identity)
+                identity, route = other.identity.overlaid(identity), other.route
+        if route is None:
+            route = self.routes.of_span(identity)
         lineage = Lineage(span.context.span_id, scope.name if scope is not None else "", above)
-        self._others[span.context.span_id] = _Other(lineage, step, identity)
+        self._others[span.context.span_id] = _Other(lineage, step, identity, route)
         if len(self._others) > _MOST_OTHERS:
             self._others.popitem(last=False)
 
@@ -157,12 +168,19 @@ class Weave(SpanProcessor):
         if not span.context.trace_flags.sampled:  # recorded for somebody else's sake
             return
         if step is not None:
-            ended = Ended(span, step, step.lineage, step.identity, step.root_name, prices=self.prices)
+            ended = Ended(
+                span, step, step.lineage, step.identity, step.root_name,
+                prices=self.prices, prompts=self.prompts, route=step.route,
+            )  # fmt: skip
         elif other is not None:
             root = other.step.root_name if other.step is not None else ""
             ended = Ended(span, None, other.lineage.parent, other.identity, root, repeats=_repeats(span, other))
         else:  # begun before `configure()`
             ended = Ended(span, None, self._above(span), current_identity())
+        if step is None and self.routes:
+            known = other.route if other is not None else self.routes.of_span(ended.identity)
+            ended.route = self.routes.of_trace(span.context.trace_id) if known is None else known
+        self.routes.count(ended.route)
         for sink in self.sinks:
             with GUARD.watching("spanloom.weave.put"):  # one sink's trouble is not the next one's
                 sink.put(ended)

@@ -31,6 +31,7 @@ def test_the_public_names_of_spanloom():
         "Prices",
         "Prompt",
         "StepHandle",
+        "actions",
         "configure",
         "current_step",
         "using",
@@ -47,9 +48,15 @@ def test_the_public_arguments():
         "prices", "meter_provider",
     ]  # fmt: skip
     assert arguments(spanloom.using) == ["user_id", "session_id", "tags", "metadata", "tenant", "prompt"]
-    assert arguments(spanloom.Otlp)[:4] == ["endpoint", "headers", "protocol", "content"]
-    assert arguments(spanloom.Langfuse)[:4] == ["public_key", "secret_key", "base_url", "content"]
-    assert arguments(spanloom.Local)[:2] == ["path", "content"]
+    assert arguments(spanloom.Otlp)[:3] == ["endpoint", "headers", "protocol"]
+    assert arguments(spanloom.Langfuse)[:3] == ["public_key", "secret_key", "base_url"]
+    assert arguments(spanloom.Local)[:1] == ["path"]
+    for destination in (spanloom.Otlp, spanloom.Langfuse, spanloom.Local, spanloom.Phoenix):
+        destination(content=spanloom.ContentPolicy.none(), queue_spans=1, batch_spans=1, name="other")
+        with pytest.raises(TypeError, match=f"{destination.__name__}.*que_spans"):
+            destination(que_spans=1)
+    with pytest.raises(TypeError, match=r"Local.*timeout"):
+        spanloom.Local(timeout=1)
     assert {"flush", "shutdown", "stats", "tracer_provider"} <= set(dir(spanloom.Loom))
 
 

@@ -2,7 +2,7 @@
 
 "none" and "hashed" show what `ContentPolicy.none()` and `.hashed()` show, and "hashed" the SHA-256 of each content
 attribute too, so that equal texts can be found. "redacted" shows everything but what looks like personal data or a key.
-What is not content (names, addresses, queries of other libraries) is redacted under all three.
+Under both, spans of other libraries keep what conventions know as structure. Names are redacted under all three.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..dialects import content_keys as keys
+from ..dialects import others
+from ..dialects.rendered import STEP_KIND
 from . import ottl
 from .settings import Content
 from .yaml import Noted
@@ -82,30 +84,40 @@ def _hashed() -> list[str]:
 
 
 def _dropped() -> list[str]:
-    gone = [f"delete_key(span.attributes, {ottl.literal(key)})" for key in (*keys.ATTRIBUTES, *keys.HASHES)]
+    gone = [f"delete_key(span.attributes, {ottl.literal(key)})" for key in (*keys.ATTRIBUTES, *keys.HASHES, *keys.TAGS)]
     return [*gone, *_forgotten()]
 
 
 def _forgotten() -> list[str]:
-    """What has no place under either: an error's text, the user's metadata, and content in other libraries' words."""
+    """What has no place under either: an error's text, the user's metadata, and what other libraries say that no
+    convention knows as structure."""
     told, error = ottl.attribute(keys.STATUS_MESSAGE), ERROR_TYPE
-    patterns = (ottl.beginning(keys.METADATA), *keys.OTHERS)
+    theirs = f"where {ottl.attribute(STEP_KIND)} == nil"
+    kept = f"{others.structure_pattern()}|{ottl.one_of([*keys.WHO, *sorted(others.URLS - {'url.query'})])}"
     return [
         f"set({told}, {error}) where {told} != nil and {error} != nil",
         f'set({STATUS}, {error}) where {STATUS} != "" and {error} != nil',
         f'set({STATUS}, "") where {STATUS} != "" and {error} == nil',
-        *(f"delete_matching_keys(span.attributes, {ottl.literal(pattern)})" for pattern in patterns),
+        f"delete_matching_keys(span.attributes, {ottl.literal(ottl.beginning(keys.METADATA))})",
+        f"keep_matching_keys(span.attributes, {ottl.literal(kept)}) {theirs}",
+        f"delete_matching_keys(span.attributes, {ottl.literal(others.content_pattern())}) {theirs}",
+        *(
+            f"replace_pattern({path}, {ottl.literal(pattern)}, {ottl.literal(instead)})"
+            for path in map(ottl.attribute, sorted(others.URLS - {"url.query"}))
+            for pattern, instead in (("//[^/?#@]*@", "//"), ("[?#].*", ""))
+        ),
+        'delete_key(span.attributes, "url.query")',
     ]
 
 
 def _events(content: Content) -> list[str]:
+    """An exception's texts; GenAI's events with content, and whatever else no convention knows as structure, go."""
     out = []
     for key in keys.EVENT_ATTRIBUTES:
         path = ottl.attribute(key, "spanevent")
-        out.append(
-            f"set({path}, SHA256(String({path}))) where {path} != nil"
-            if content == "hashed"
-            else f"delete_key(spanevent.attributes, {ottl.literal(key)})"
-        )
-    patterns = [ottl.one_of(keys.ATTRIBUTES), *keys.OTHERS]
-    return out + [f"delete_matching_keys(spanevent.attributes, {ottl.literal(pattern)})" for pattern in patterns]
+        if content == "hashed":
+            out.append(f"set({path}, SHA256(String({path}))) where {path} != nil")
+        else:
+            out.append(f"delete_key(spanevent.attributes, {ottl.literal(key)})")
+    kept = f"{others.structure_pattern()}|{ottl.one_of(keys.EVENT_ATTRIBUTES)}"
+    return [*out, f"keep_matching_keys(spanevent.attributes, {ottl.literal(kept)})"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Unpack
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -13,28 +13,18 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from ..content import ContentPolicy
 from ..dialects.rendered import Rendered
 from ..errors import ConfigurationError
-from ..step import Step
 from ..weave import Ended
-from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
-from .destination import check_settings
+from .delivery import Delivery
 from .endpoint import check_headers, check_url, traces_url
 from .limits import Limits
 from .otlp import Otlp, Render
+from .queued import Options
+from .seen import Seen
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
 
 TIMEOUT = 10.0  # seconds
-
-
-class Options(TypedDict, total=False):
-    """What every profile takes beside its own arguments: `Otlp`'s, with the same meaning."""
-
-    content: ContentPolicy | None
-    timeout: float | None
-    queue_spans: int
-    batch_spans: int
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +68,9 @@ class Backend(Otlp):
         required: Sequence[Setting] = (),
         limits: Limits | None = None,
         resource: Mapping[str, str] | None = None,
-        name: str,
-        content: ContentPolicy | None = None,
-        timeout: float | None = None,
-        queue_spans: int = QUEUE_SPANS,
-        batch_spans: int = BATCH_SPANS,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(
-            endpoint, headers, "http/protobuf",
-            content=content, timeout=timeout, compression="gzip", queue_spans=queue_spans, batch_spans=batch_spans,
-            name=name,
-        )  # fmt: skip
+        super().__init__(endpoint, headers, "http/protobuf", compression="gzip", **options)
         self.required, self.limits = tuple(required), limits
         self._render = render
         self._said = Resource(dict(resource or {}))
@@ -101,9 +83,7 @@ class Backend(Otlp):
 
     def _check(self) -> None:
         kind = type(self).__name__
-        check_settings(
-            kind, content=self.content, timeout=self.timeout, queue_spans=self.queue_spans, batch_spans=self.batch_spans
-        )
+        self.check_options()
         missing = [one for one in self.required if not one.value]
         if missing:
             what = " and ".join(f"{one.argument}=… (or set {one.variable})" for one in missing)
@@ -128,14 +108,14 @@ class Backend(Otlp):
             session=own_session(headers),
         )
 
-    def _rendered(self, ended: Ended, step: Step, policy: ContentPolicy) -> Rendered:
+    def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
         if self.limits is None:
-            return super()._rendered(ended, step, policy)
+            return super()._rendered(ended, policy)
         render = super()._rendered
-        return self.limits.rendered(self.limits.policy(policy), lambda smaller: render(ended, step, smaller))
+        return self.limits.rendered(self.limits.policy(policy), lambda smaller: render(ended, smaller))
 
-    def _own(self, ended: Ended) -> dict[str, Any]:
-        own = super()._own(ended)
+    def _own(self, ended: Ended, shown: Seen) -> Mapping[str, Any]:
+        own = super()._own(ended, shown)
         return own if self.limits is None else self.limits.within(own)
 
 

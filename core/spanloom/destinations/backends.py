@@ -13,16 +13,17 @@ from typing import Literal, Unpack
 
 from ..content import ContentPolicy
 from ..dialects import genai, langsmith, openinference
-from .backend import Backend, MeasuringBackend, Options, filled, setting
+from .backend import Backend, MeasuringBackend, filled, setting
 from .limits import Limits
+from .queued import Options
 
 
 class Datadog(Backend):
     """Datadog's Agent (LLM) Observability, straight to its intake. By its documentation; not tested against it.
 
     `DD_API_KEY` and `DD_SITE` (by default `datadoghq.com`) fill what is left out. The application's name there is the
-    service's. It takes the GenAI conventions as of 1.37; government sites do not have it. Everything is sent by
-    default.
+    service's. It takes the GenAI conventions as of 1.37; government sites do not have it. Everything is sent, redacted,
+    by default.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Datadog(Backend):
             {"dd-api-key": key.value or "", "dd-otlp-source": "llmobs"},
             genai.render,
             required=[key],
-            **filled("datadog", options, ContentPolicy.full()),
+            **filled("datadog", options, ContentPolicy.redacted()),
         )
 
 
@@ -147,7 +148,7 @@ class LangSmith(Backend):
 
     `LANGSMITH_API_KEY`, `LANGSMITH_PROJECT` and `LANGSMITH_ENDPOINT` (by default `https://api.smith.langchain.com`;
     self-hosted `https://<host>/api/v1`) fill what is left out. Each span has its run type, input and output;
-    conversations are grouped by `session_id`. Everything is sent by default.
+    conversations are grouped by `session_id`. Everything is sent, redacted, by default.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class LangSmith(Backend):
             {"x-api-key": key.value or "", **({"Langsmith-Project": project} if project else {})},
             langsmith.render,
             required=[key],
-            **filled("langsmith", options, ContentPolicy.full()),
+            **filled("langsmith", options, ContentPolicy.redacted()),
         )
 
 
@@ -171,8 +172,8 @@ class MLflow(Backend):
 
     `MLFLOW_TRACKING_URI` (by default `http://localhost:5000`), `MLFLOW_EXPERIMENT_ID` (by default "0", the experiment
     that every server has), `MLFLOW_TRACKING_TOKEN`, and `MLFLOW_TRACKING_USERNAME` with `MLFLOW_TRACKING_PASSWORD` fill
-    what is left out. It reads both conventions; OpenInference's name more kinds of steps. Everything is sent by
-    default.
+    what is left out. It reads both conventions; OpenInference's name more kinds of steps. Everything is sent, redacted,
+    by default.
     """
 
     def __init__(
@@ -194,7 +195,7 @@ class MLflow(Backend):
             headers,
             openinference.render,
             required=[user, secret] if not bearer.value and (user.value or secret.value) else [],
-            **filled("mlflow", options, ContentPolicy.full()),
+            **filled("mlflow", options, ContentPolicy.redacted()),
         )
 
 

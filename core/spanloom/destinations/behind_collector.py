@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from ..content import ContentPolicy
 from ..content.visible import Visible
@@ -12,7 +13,7 @@ from ..dialects.rendered import Attributes, Rendered
 from ..errors import ConfigurationError
 from ..step import Lineage, Step
 from ..weave import Ended
-from .destination import visible
+from .seen import Seen, seen
 
 
 class BothDialects:
@@ -30,22 +31,21 @@ class BothDialects:
                 "of a-z, 0-9, - and _, not beginning with langfuse."
             )
 
-    def step(self, ended: Ended, step: Step, seen: Visible) -> Rendered:
-        """A step in both."""
+    def of(self, ended: Ended, policy: ContentPolicy) -> Callable[[Step, Visible], Rendered]:
+        """What renders the step that `ended` is, in both."""
         parent = _step_above(ended)
-        return dialect.render(step, seen, self._facts(ended, parent), _hexadecimal(parent))
+        facts = self._facts(seen(ended, policy), parent)
+        return lambda step, content: dialect.render(step, content, facts, _hexadecimal(parent))
 
-    def other(self, ended: Ended, policy: ContentPolicy) -> Attributes:
+    def beside(self, ended: Ended, shown: Seen) -> Attributes:
         """What another library's span says beside its own words."""
         parent = _step_above(ended)
-        return dialect.beside(
-            ended.span.attributes or {}, visible(ended, policy), self._facts(ended, parent), _hexadecimal(parent),
-            repeats=ended.repeats,
-        )  # fmt: skip
+        facts, above = self._facts(shown, parent), _hexadecimal(parent)
+        return dialect.beside(shown.attributes, shown.content, facts, above, repeats=ended.repeats)
 
-    def _facts(self, ended: Ended, parent: Lineage | None) -> TraceFacts:
+    def _facts(self, shown: Seen, parent: Lineage | None) -> TraceFacts:
         environment = self.environment.lower() if self.environment else None
-        return TraceFacts(ended.root_name, environment, self.release, app_root=parent is None)
+        return TraceFacts(shown.root_name, environment, self.release, app_root=parent is None)
 
 
 def _step_above(ended: Ended) -> Lineage | None:

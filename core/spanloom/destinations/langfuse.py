@@ -6,7 +6,7 @@ import base64
 import fnmatch
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -21,11 +21,13 @@ from ..errors import ConfigurationError
 from ..scores import Score
 from ..step import Lineage
 from ..weave import Ended
-from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
-from .destination import Exporter, check_settings, copies, copy_of, rendered, visible
+from .delivery import Delivery
+from .destination import Exporter, copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
 from .langfuse_sdk import SDK_SCOPE, Leave, left_to_us
 from .posting import Posting
+from .queued import Options, Queued
+from .seen import Seen, seen
 
 _CLOUD = "https://cloud.langfuse.com"
 _PATH = "/api/public/otel/v1/traces"
@@ -34,7 +36,7 @@ _TIMEOUT = 10.0  # seconds
 _INGESTION_VERSION = "4"  # 5 is refused; without it the server takes a slower path
 
 
-class Langfuse:
+class Langfuse(Queued):
     """Send traces to Langfuse (cloud or self-hosted) as its own observations: generations, agents, tools, retrievers.
 
     `LANGFUSE_PUBLIC_KEY`, `LANGFUSE_SECRET_KEY`, `LANGFUSE_BASE_URL` (or `LANGFUSE_HOST`),
@@ -50,8 +52,8 @@ class Langfuse:
     Beside Langfuse's own SDK (`@observe`, `get_client()`) on the same tracer provider and with the same public key, the
     SDK sends its observations and Spanloom its steps, in one tree.
 
-    `content` decides what of prompts and answers goes out: by default everything. `environment`, `release` and
-    `version` stand on every observation. `timeout` is seconds for one batch, its retries included (10 by default).
+    `content` decides what of prompts and answers goes out: by default everything, redacted. `environment`, `release`
+    and `version` stand on every observation. `timeout` is seconds for one batch, its retries included (10 by default).
     `queue_spans` bounds what waits to be sent; beyond it, spans are dropped and counted. The `OTEL_EXPORTER_OTLP_*`
     variables, which speak of another receiver, change nothing here.
     """
@@ -62,27 +64,21 @@ class Langfuse:
         secret_key: str | None = None,
         base_url: str | None = None,
         *,
-        content: ContentPolicy | None = None,
         environment: str | None = None,
         release: str | None = None,
         version: str | None = None,
         include: Sequence[str] = (),
         remote_parents: bool = False,
-        timeout: float | None = None,
-        queue_spans: int = QUEUE_SPANS,
-        batch_spans: int = BATCH_SPANS,
-        name: str = "langfuse",
+        **options: Unpack[Options],
     ) -> None:
-        self.name = name
+        super().__init__(options, name="langfuse", content=ContentPolicy.redacted())
         self.public_key = public_key or os.environ.get("LANGFUSE_PUBLIC_KEY")
         self.secret_key = secret_key or os.environ.get("LANGFUSE_SECRET_KEY")
         self.base_url = base_url or os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or _CLOUD
         self.environment = environment or os.environ.get("LANGFUSE_TRACING_ENVIRONMENT")
         self.release = release or os.environ.get("LANGFUSE_RELEASE")
         self.version = version
-        self.content = ContentPolicy.full() if content is None else content
         self.include, self.remote_parents = tuple([include] if isinstance(include, str) else include), remote_parents
-        self.timeout, self.queue_spans, self.batch_spans = timeout, queue_spans, batch_spans
         self._exporter = Exporter(self._make_exporter)
         self._scores: Posting | None = None
         self._sdk: tuple[Leave, ...] = ()  # of the SDK's processors for this project, on this provider
@@ -96,15 +92,7 @@ class Langfuse:
         self._resource = resource
         self._exporter = Exporter(self._make_exporter)
         self._scores = Posting(self.name, self.address + _SCORES, self._keys(), timeout=self.timeout or _TIMEOUT)
-        return Delivery(
-            self.name,
-            self._export,
-            queue_spans=self.queue_spans,
-            batch_spans=self.batch_spans,
-            tick=tick,
-            accepts=self._includes,
-            export_scores=self._export_scores,
-        )
+        return self.queue(self._export, tick, accepts=self._includes, export_scores=self._export_scores)
 
     def close(self) -> None:
         self._exporter.close()
@@ -124,13 +112,7 @@ class Langfuse:
         return self.base_url.rstrip("/").removesuffix(_PATH).removesuffix(_PATH.removesuffix("/v1/traces"))
 
     def _check(self) -> None:
-        check_settings(
-            "Langfuse",
-            content=self.content,
-            timeout=self.timeout,
-            queue_spans=self.queue_spans,
-            batch_spans=self.batch_spans,
-        )
+        self.check_options()
         for given, missing, variable, argument in (
             (self.public_key, self.secret_key, "LANGFUSE_SECRET_KEY", "secret_key"),
             (self.secret_key, self.public_key, "LANGFUSE_PUBLIC_KEY", "public_key"),
@@ -181,7 +163,7 @@ class Langfuse:
         return {"Authorization": f"Basic {pair}"}
 
     def _export(self, batch: list[Ended]) -> int:
-        return self._exporter.export(copies(batch, self._copy))
+        return self._exporter.export(copies(batch, self.content, self._copy))
 
     def _export_scores(self, scores: list[Score]) -> int:
         assert self._scores is not None
@@ -191,18 +173,18 @@ class Langfuse:
         )
 
     def _copy(self, ended: Ended) -> ReadableSpan:
-        span, step = ended.span, ended.step
+        span, shown = ended.span, seen(ended, self.content)
         parent = self._exported_parent(ended)
         facts = dialect.TraceFacts(
-            self._trace_name(ended), self._environment(), self.release, self.version, app_root=parent is None
+            self._trace_name(ended, shown), self._environment(), self.release, self.version, app_root=parent is None
         )
-        own = demoted(span.attributes or {}) if ended.repeats else dict(span.attributes or {})
-        if step is None:
-            shown = dialect.render_other(span.name, span.kind, own, visible(ended, self.content), facts)
+        own = demoted(shown.attributes) if ended.repeats else shown.attributes
+        if ended.step is None:
+            made = dialect.render_other(shown.name, span.kind, own, shown.content, facts)
         else:
-            shown = rendered(ended, step, self.content, lambda seen: dialect.render(step, seen, facts))
+            made = rendered(ended, self.content, lambda step, content: dialect.render(step, content, facts))
             own = dialect.beside(own)
-        return copy_of(span, shown, self._resource, parent, own)
+        return copy_of(ended, shown, made, self._resource, parent, own)
 
     def _environment(self) -> str | None:
         return self.environment.lower() if self.environment else None
@@ -225,14 +207,14 @@ class Langfuse:
             return self.remote_parents
         return place.scope is None or bool(self._sdk and place.scope == SDK_SCOPE) or self._scope_included(place.scope)
 
-    def _trace_name(self, ended: Ended) -> str:
+    def _trace_name(self, ended: Ended, shown: Seen) -> str:
         """The name of the top step, unless the SDK's own span above it names the trace."""
         above = ended.lineage if self._sdk else None
         while above is not None:
             if above.scope == SDK_SCOPE:
                 return ""
             above = above.parent
-        return ended.root_name
+        return shown.root_name
 
     def _scope_included(self, scope: str) -> bool:
         return any(fnmatch.fnmatchcase(scope, pattern) for pattern in self.include)

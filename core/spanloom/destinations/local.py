@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
@@ -20,14 +20,15 @@ from ..scores import Score
 from ..step import Kind
 from ..store import Row, Store, StoreError
 from ..weave import Ended
-from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
-from .destination import visible
+from .delivery import Delivery
+from .queued import Queued, QueueOptions
+from .seen import seen, wait_for_vaults
 
 MAX_TRACES = 5_000
 MAX_MEGABYTES = 512
 
 
-class Local:
+class Local(Queued):
     """Keep traces in a SQLite file, steps and the spans of other libraries alike.
 
     `path` is the file; it is made where there is none, readable by its owner alone, since it holds prompts and answers
@@ -37,21 +38,19 @@ class Local:
     are deleted as new ones come in.
     """
 
+    takes = QueueOptions
+
     def __init__(
         self,
         path: str | Path = "spanloom.db",
         *,
-        content: ContentPolicy | None = None,
         max_traces: int = MAX_TRACES,
         max_megabytes: float = MAX_MEGABYTES,
-        queue_spans: int = QUEUE_SPANS,
-        batch_spans: int = BATCH_SPANS,
-        name: str = "local",
+        **options: Unpack[QueueOptions],
     ) -> None:
-        self.name, self.content = name, content or ContentPolicy.full()
+        super().__init__(options, name="local", content=ContentPolicy.full())
         self.path = Path(path).expanduser().absolute()  # the application may change its working directory
         self.max_traces, self.max_megabytes = max_traces, max_megabytes
-        self.queue_spans, self.batch_spans = queue_spans, batch_spans
         self._store: Store | None = None
         self._service: str | None = None
 
@@ -59,6 +58,7 @@ class Local:
         return f"Local({str(self.path)!r})"
 
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
+        self.check_options()
         for setting, value in (("max_traces", self.max_traces), ("max_megabytes", self.max_megabytes)):
             if value <= 0:
                 raise ConfigurationError(f"Local({setting}={value!r}) keeps nothing: write a number above 0.")
@@ -67,14 +67,7 @@ class Local:
         except StoreError as error:
             raise ConfigurationError(f"Local(path=…): {error}") from error
         self._service = str(resource.attributes.get(SERVICE_NAME, "")) or None
-        return Delivery(
-            self.name,
-            self._export,
-            queue_spans=self.queue_spans,
-            batch_spans=self.batch_spans,
-            tick=tick,
-            export_scores=self._export_scores,
-        )
+        return self.queue(self._export, tick, export_scores=self._export_scores)
 
     def close(self) -> None:
         pass  # the file is open only while it is written
@@ -82,6 +75,8 @@ class Local:
     # ---------------------------------------------------------------- the worker's side
     def _export(self, batch: list[Ended]) -> int:
         assert self._store is not None
+        with GUARD.watching("spanloom.destinations.vaults"):
+            wait_for_vaults(batch, self.content)
         rows: list[Row] = []
         for ended in batch:
             with GUARD.watching("spanloom.destinations.local.row"):
@@ -131,22 +126,22 @@ class Local:
         )
 
     def _record(self, ended: Ended) -> neutral.Record:
-        span, step = ended.span, ended.step
-        seen = visible(ended, self.content)
+        span, shown = ended.span, seen(ended, self.content)
+        step = shown.step
         if step is None:
             failed = span.status.status_code is StatusCode.ERROR
             return neutral.render_other(
-                span.name,
+                shown.name,
                 span.instrumentation_scope.name if span.instrumentation_scope is not None else "",
-                seen,
+                shown.content,
                 role=span.kind.name.lower(),
-                attributes=span.attributes or {},
-                events=[(e.name, e.timestamp, e.attributes or {}) for e in span.events],
-                error=(span.status.description or "") if failed else None,
+                attributes=shown.attributes,
+                events=shown.events,
+                error=(shown.status_description or "") if failed else None,
             )
         with GUARD.watching("spanloom.destinations.render"):
-            return neutral.render(step, seen, span.attributes)
-        return neutral.render(step, Visible(identity=seen.identity))
+            return neutral.render(step, shown.content, shown.attributes)
+        return neutral.render(step, Visible(identity=shown.content.identity))
 
 
 def _count(value: Any) -> int | None:

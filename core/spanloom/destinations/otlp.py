@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, Unpack, cast, get_args
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.resources import Resource
@@ -20,9 +20,12 @@ from ..errors import ConfigurationError
 from ..step import Step
 from ..weave import Ended
 from .behind_collector import BothDialects
-from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
-from .destination import Exporter, check_settings, copies, copy_of, rendered
+from .capture import policy_in_environment
+from .delivery import Delivery
+from .destination import Exporter, copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
+from .queued import Options, Queued
+from .seen import Seen, seen
 
 Protocol = Literal["http/protobuf", "grpc"]
 Dialect = Literal["genai", "openinference"]
@@ -31,7 +34,7 @@ Render: TypeAlias = Callable[[Step, Visible], Rendered]
 _DIALECTS: dict[str, Render] = {"genai": genai.render, "openinference": openinference.render}
 
 
-class Otlp:
+class Otlp(Queued):
     """Send traces to an OTLP receiver: a Collector, Jaeger, Tempo, Honeycomb, Datadog, New Relic.
 
     What is left out is filled by the standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `…_TRACES_ENDPOINT`,
@@ -39,17 +42,18 @@ class Otlp:
     OpenTelemetry's defaults (`http://localhost:4318`, for gRPC `http://localhost:4317`).
 
     `endpoint` is the receiver's base address, or the full one ending in `/v1/traces`; for gRPC it may be `host:port`,
-    which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one
-    batch, its retries included. `content` decides what of prompts and answers goes out: by default their hashes only.
-    `dialect` is "genai" (OpenTelemetry's conventions) or "openinference" (Phoenix's and Arize's). `queue_spans`
-    bounds what waits to be sent; beyond it, spans are dropped and counted.
+    which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one batch, its
+    retries included. `content` decides what of prompts and answers goes out: by default their hashes only, or what
+    `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says. `dialect` is "genai" (OpenTelemetry's conventions) or
+    "openinference" (Phoenix's and Arize's). `queue_spans` bounds what waits to be sent; beyond it, spans are dropped
+    and counted.
 
     `behind_collector` is for a Collector that `spanloom collector-config` has configured: every span goes to it, with
     Langfuse's attributes beside the GenAI ones and by default with all content, and the Collector decides what to keep,
     what to hide and what each backend gets to see.
 
-    Spans of other libraries go out as they are. One of a model call that is a step already, as instrumentations of
-    openai or anthropic open them, has `spanloom.repeats_step`: leave it out where you add up tokens.
+    Spans of other libraries go out with what the policy shows of them. One of a model call that is a step already, as
+    instrumentations of openai or anthropic open them, has `spanloom.repeats_step`: leave it out of sums.
     """
 
     def __init__(
@@ -58,25 +62,18 @@ class Otlp:
         headers: Mapping[str, str] | None = None,
         protocol: Protocol | None = None,
         *,
-        content: ContentPolicy | None = None,
         dialect: Dialect = "genai",
         behind_collector: bool = False,
-        timeout: float | None = None,
         compression: Literal["gzip", "deflate", "none"] | None = None,
         insecure: bool | None = None,
-        queue_spans: int = QUEUE_SPANS,
-        batch_spans: int = BATCH_SPANS,
-        name: str = "otlp",
+        **options: Unpack[Options],
     ) -> None:
-        self.name = name
+        content = ContentPolicy.full() if behind_collector else policy_in_environment()
+        super().__init__(options, name="otlp", content=content)
         self.endpoint, self.headers = endpoint, headers
         self.dialect = dialect
         self._both = BothDialects() if behind_collector else None
-        if content is None:
-            content = ContentPolicy.full() if behind_collector else ContentPolicy.hashed()
-        self.content = content
-        self.timeout, self.compression, self.insecure = timeout, compression, insecure
-        self.queue_spans, self.batch_spans = queue_spans, batch_spans
+        self.compression, self.insecure = compression, insecure
         self.protocol: Protocol = protocol or cast(
             Protocol,
             os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
@@ -94,19 +91,13 @@ class Otlp:
         self._check()
         self._resource = resource
         self._exporter = Exporter(self._make_exporter)
-        return Delivery(self.name, self._export, queue_spans=self.queue_spans, batch_spans=self.batch_spans, tick=tick)
+        return self.queue(self._export, tick)
 
     def close(self) -> None:
         self._exporter.close()
 
     def _check(self) -> None:
-        check_settings(
-            "Otlp",
-            content=self.content,
-            timeout=self.timeout,
-            queue_spans=self.queue_spans,
-            batch_spans=self.batch_spans,
-        )
+        self.check_options()
         if self.protocol not in get_args(Protocol):
             raise ConfigurationError(
                 f'Otlp(protocol={self.protocol!r}) is not known: write protocol="http/protobuf" or protocol="grpc".'
@@ -178,43 +169,30 @@ class Otlp:
         )
 
     def _export(self, batch: list[Ended]) -> int:
-        return self._exporter.export(copies(batch, self._copy))
+        return self._exporter.export(copies(batch, self.content, self._copy))
 
     def _copy(self, ended: Ended) -> ReadableSpan:
-        span, step = ended.span, ended.step
-        if step is None:
-            return self._stamped(ended)
-        shown = self._rendered(ended, step, self.content)
-        return copy_of(span, shown, self._resource, span.parent, self._own(ended))
+        shown = seen(ended, self.content)
+        made = self._stamped(ended, shown) if ended.step is None else self._rendered(ended, self.content)
+        return copy_of(ended, shown, made, self._resource, ended.span.parent, self._own(ended, shown))
 
-    def _rendered(self, ended: Ended, step: Step, policy: ContentPolicy) -> Rendered:
-        both = self._both
-        if both is not None:
-            return rendered(ended, step, policy, lambda seen: both.step(ended, step, seen))
-        return rendered(ended, step, policy, lambda seen: self._render(step, seen))
+    def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
+        return rendered(ended, policy, self._both.of(ended, policy) if self._both is not None else self._render)
 
-    def _own(self, ended: Ended) -> dict[str, Any]:
-        """What stands on the live span: the application's attributes, and Spanloom's in the GenAI conventions."""
-        own = dict(ended.span.attributes or {})
+    def _own(self, ended: Ended, shown: Seen) -> Mapping[str, Any]:
+        """What goes out of the live span: others' attributes, and Spanloom's in the GenAI conventions."""
         if ended.step is None or self._render is not openinference.render:
-            return own
-        return genai.less_own(own)
+            return shown.attributes
+        return genai.less_own(shown.attributes)
 
-    def _stamped(self, ended: Ended) -> ReadableSpan:
-        """A span of another library: as it is, with the identity of the trace it belongs to.
+    def _stamped(self, ended: Ended, shown: Seen) -> Rendered:
+        """A span of another library, with the identity of the trace it belongs to.
 
         One that repeats the model call of a step says so, for those who add up; its tokens are its library's to tell.
         """
-        span = ended.span
-        who = known({
-            "user.id": ended.identity.user_id,
-            "session.id": ended.identity.session_id,
-            REPEATS: ended.repeats or None,
-        })  # fmt: skip
-        if self._both is not None:
-            who |= self._both.other(ended, self.content)
-        as_it_is = Rendered(span.name, span.kind, self._own(ended))
-        return copy_of(span, as_it_is, self._resource, span.parent, who)
+        beside = self._both.beside(ended, shown) if self._both is not None else {}
+        stamp = {**beside, **genai.stamp(shown.content), **known({REPEATS: ended.repeats or None})}
+        return Rendered(shown.name, ended.span.kind, stamp)
 
 
 _FILES = tuple(

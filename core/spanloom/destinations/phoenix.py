@@ -12,9 +12,10 @@ from ..content import ContentPolicy
 from ..dialects import openinference
 from ..dialects import scores as score_dialect
 from ..scores import Score
-from .backend import TIMEOUT, Backend, Options, filled, setting
+from .backend import TIMEOUT, Backend, filled, setting
 from .delivery import Delivery
 from .posting import Posting
+from .queued import Options
 
 _LOCAL = "http://localhost:6006"
 
@@ -26,7 +27,7 @@ class Phoenix(Backend):
     defaults to `http://localhost:6006`, and of Phoenix Cloud it is the one of the space:
     `https://app.phoenix.arize.com/s/<space>`. Phoenix files traces without a project under "default".
 
-    Everything is sent unless `content` is a narrower policy. Further options are `timeout`, `queue_spans`,
+    Everything is sent, redacted, unless `content` is a narrower policy. Further options are `timeout`, `queue_spans`,
     `batch_spans` and `name`, as of `Otlp`.
     """
 
@@ -47,7 +48,7 @@ class Phoenix(Backend):
             headers,
             openinference.render,
             resource={openinference.PROJECT: self.project_name} if self.project_name else None,
-            **filled("phoenix", options, ContentPolicy.full()),
+            **filled("phoenix", options, ContentPolicy.redacted()),
         )
         self._postings: dict[str, Posting] = {}
 

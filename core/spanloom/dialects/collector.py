@@ -35,7 +35,7 @@ LANGFUSES = r"^(spanloom\.)?langfuse\."
 
 MISREAD = (
     r"^(gen_ai|error|llm|openinference)\.",
-    r"^spanloom\.(step\.(input|output)$|prompt\.|completion\.|content\.|cost\.|tags$|tenant$)",
+    r"^spanloom\.(step\.(input|output)$|prompt\.|completion\.|content\.|cost\.|vault\.|tags$|tenant$)",
 )
 """Of a step's keys that Langfuse reads wrongly, or has under its own."""
 

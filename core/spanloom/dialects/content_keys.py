@@ -1,11 +1,9 @@
 """Which attributes carry content: for whatever must hash, redact or drop it after it has left the application.
 
-Spanloom's own dialects, less OpenInference's, which no Collector is sent.
+Spanloom's own dialects, less OpenInference's, which no Collector is sent; `others.py` knows what others write.
 """
 
 from __future__ import annotations
-
-import re
 
 ATTRIBUTES = (
     "gen_ai.system_instructions",
@@ -39,11 +37,16 @@ METADATA = "spanloom.metadata."
 
 HASHES = (
     "spanloom.prompt.hash",
+    "spanloom.prompt.template.hash",
+    "langfuse.observation.metadata.prompt_template_hash",
     "spanloom.completion.hash",
     "langfuse.observation.metadata.prompt_hash",
     "langfuse.observation.metadata.completion_hash",
 )
 """What `ContentPolicy.hashed()` shows of prompts and completions, and `none()` does not."""
+
+TAGS = ("spanloom.tags", "langfuse.trace.tags")
+"""The user's tags, which `none()` leaves out."""
 
 WHO = (
     "user.id",
@@ -63,15 +66,7 @@ IDS = (
 )
 """Names that providers gave, which digits alone could make look like a card's number."""
 
-OTHERS = (
-    r"^gen_ai\.(prompt|completion)(\.\d+\..*)?$",
-    r"^llm\.(prompts|completions|input_messages|output_messages|prompt_template)(\.|$)",
-    r"^(input|output)\.value$",
-    r"^traceloop\.entity\.(input|output)$",
-)
-"""Patterns of keys under which other instrumentations put what was said."""
-
 
 def holds_content(key: str) -> bool:
     """Whether the attribute of that name, on a span, holds content."""
-    return key in ATTRIBUTES or key.startswith(METADATA) or any(re.search(pattern, key) for pattern in OTHERS)
+    return key in ATTRIBUTES or key.startswith(METADATA)

@@ -37,7 +37,7 @@ def encoded(destination: Any, sample: Sample) -> bytes:
     """The sample as this destination sends it."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415
 
-    return bytes(encode_spans(copies(sample.spans, destination._copy)).SerializeToString())
+    return bytes(encode_spans(copies(sample.spans, destination.content, destination._copy)).SerializeToString())
 
 
 def address_of(destination: Otlp) -> str:
@@ -149,7 +149,7 @@ def _over_grpc(destination: Otlp, sample: Sample, timeout: float) -> Finding:
         raise TroubleError('Langfuse takes no gRPC: use Langfuse(…), or protocol="http/protobuf".')
     where = place(url)
     exporter: Any = destination._make_exporter()
-    request = encode_spans(copies(sample.spans, destination._copy))
+    request = encode_spans(copies(sample.spans, destination.content, destination._copy))
     try:
         exporter._client.Export(request=request, metadata=exporter._headers, timeout=timeout)
     except grpc.RpcError as error:
