@@ -25,6 +25,7 @@ from .loom import Loom
 from .prices import PriceList, Prices
 from .recorder import MAX_OPEN_STEPS, MAX_STEP_SECONDS, Recorder
 from .routing import Routes
+from .sampling import head
 from .weave import SCOPE, weave_of
 
 _lock = threading.RLock()
@@ -100,6 +101,14 @@ def configure(
         weave.routes = Routes({d.name: takes for d in chosen if (takes := getattr(d, "route", None)) is not None})
         weave.sinks, weave.flush, weave.stop, weave.beside = loom._sinks(), loom.flush, loom.shutdown, loom._beside
         weave.look_again()
+        if loom._tails and (sampler := head.in_the_way(provider)) is not None:
+            warn_once(
+                f"head:{sampler}",
+                "spanloom: the tracer provider samples at the start of traces (%s), so that errors in the others never "
+                "reach sampling=TailSampling(…): set OTEL_TRACES_SAMPLER=parentbased_always_on, and leave the share to "
+                "its keep=….",
+                sampler,
+            )
         return loom
 
 

@@ -7,7 +7,9 @@ import json
 
 import pytest
 import samples
+import spanloom
 from opentelemetry.sdk.trace import TracerProvider
+from sinks import wait_until
 from spanloom import ConfigurationError, ContentPolicy, Otlp
 from spanloom.content.read import read
 from spanloom.dialects import collector, content_keys, genai, langfuse
@@ -53,7 +55,7 @@ def test_no_content_stands_anywhere_else(sample):
 def test_every_key_in_the_list_is_one_that_a_dialect_writes():
     written = {k for make in samples.ALL.values() for k in rendered(make(), ContentPolicy.full()).attributes}
     assert set(content_keys.ATTRIBUTES) <= written
-    templates = {k for k in content_keys.HASHES if 'template' in k}  # of prompts from a template, which no sample has
+    templates = {k for k in content_keys.HASHES if "template" in k}  # of prompts from a template, which no sample has
     assert {*content_keys.HASHES, *content_keys.TAGS} - templates <= written
     assert {content_keys.STATUS_MESSAGE, collector.NAME, collector.PARENT, collector.APP_ROOT} <= written
     assert any(k.startswith(content_keys.METADATA) for k in written)
@@ -116,14 +118,17 @@ def test_behind_a_collector_everything_is_sent_unless_a_policy_says_otherwise(co
 
 
 def wire(sink):
-    from sinks import wait_until
-
     return wait_until(lambda: sink.wire, "the spans")
 
 
 def test_openinference_does_not_go_behind_a_collector(provider):
     with pytest.raises(ConfigurationError, match="leave out dialect"):
         configure_one(Otlp(behind_collector=True, dialect="openinference"), provider)
+
+
+def test_the_collector_decides_and_not_the_application(provider):
+    with pytest.raises(ConfigurationError, match="leave out sampling"):
+        configure_one(Otlp(behind_collector=True, sampling=spanloom.TailSampling(keep=0.5)), provider)
 
 
 def test_an_environment_that_langfuse_would_file_elsewhere_is_refused(provider, monkeypatch):
@@ -133,6 +138,4 @@ def test_an_environment_that_langfuse_would_file_elsewhere_is_refused(provider, 
 
 
 def configure_one(destination, provider: TracerProvider):
-    import spanloom
-
     spanloom.configure(destination, tracer_provider=provider)

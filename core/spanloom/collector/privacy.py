@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..dialects import collector as dialect
 from ..dialects import content_keys as keys
 from ..dialects import others
+from ..dialects.foreign import REPEATS
 from ..dialects.rendered import STEP_KIND
 from . import ottl
 from .settings import Content
@@ -21,7 +23,7 @@ _START = r"(?:\\+(?:[bfnrt]|u[0-9a-fA-F]{4})?|\b)"
 `\\n` would count as a letter, and masking it would leave half of an escape behind."""
 
 PATTERNS = {
-    "e-mail address": r"[A-Za-z0-9._%+\\-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+",
+    "e-mail address": r"(?:\\+[A-Za-z0-9._%+-]*|[A-Za-z0-9._%+-]+)@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+",
     "card number, or US social security number": (
         _START + r"(?:(?:4\d{3}|5[1-5]\d{2}|2[2-7]\d{2}|6(?:011|5\d{2}))(?:[ -]?\d{4}){3}"
         r"|3[47]\d{2}[ -]?\d{6}[ -]?\d{5}|\d{3}-\d{2}-\d{4})\b"
@@ -93,7 +95,8 @@ def _forgotten() -> list[str]:
     convention knows as structure."""
     told, error = ottl.attribute(keys.STATUS_MESSAGE), ERROR_TYPE
     theirs = f"where {ottl.attribute(STEP_KIND)} == nil"
-    kept = f"{others.structure_pattern()}|{ottl.one_of([*keys.WHO, *sorted(others.URLS - {'url.query'})])}"
+    named = [*keys.WHO, *sorted(others.URLS - {"url.query"}), REPEATS, dialect.PARENT, dialect.TRACE_NAME]
+    kept = f"{others.structure_pattern()}|{ottl.one_of(named)}"
     return [
         f"set({told}, {error}) where {told} != nil and {error} != nil",
         f'set({STATUS}, {error}) where {STATUS} != "" and {error} != nil',

@@ -114,11 +114,11 @@ class Redact:
         if secret and isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
             text = self._text(str(value), trace_id)
             is_one = PLACEHOLDER.fullmatch(text) is not None
-            return text if is_one else _PLACEHOLDERS.label(trace_id, Entity.SECRET, str(value))
+            return text if is_one else PLACEHOLDERS.label(trace_id, Entity.SECRET, str(value))
         return self._text(value, trace_id) if isinstance(value, str) else value
 
     def _text(self, text: str, trace_id: int) -> str:
-        return redacted(text, self.redactor, _PLACEHOLDERS, trace_id)[0]
+        return redacted(text, self.redactor, PLACEHOLDERS, trace_id)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Custom:
         return DROPPED if said is None else plain(said)
 
 
-_PLACEHOLDERS = Placeholders()  # one for the process, so that all destinations agree
+PLACEHOLDERS = Placeholders()  # one for the process, so that all destinations agree
 PATTERNS = Patterns()
 
 

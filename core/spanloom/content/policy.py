@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from ..errors import ConfigurationError
-from ..identity import Identity
+from ..identity import Identity, Prompt
+from ..scores import Score
 from . import actions as act
 from .acting import Action, Reference, Situation, Slot, as_key, chain, combined
 from .application import Application, shows
@@ -189,12 +190,17 @@ class ContentPolicy:
                 cut += here
         return replace(shown, **changed, truncated=shown.truncated + cut) if cut else shown
 
-    def comment(self, text: str | None, trace_id: int = 0) -> str | None:
-        """What this policy shows of a score's comment. A vault keeps none of it: it belongs to no step."""
-        if text is None:
+    def score(self, score: Score) -> Score | None:
+        """What this policy shows of a score: its comment by its category, its name and a text that is its value as
+        names. None where one of these two does not go out: without it, it is no score."""
+        pass_ = Application(self.chain, Situation(int(score.trace_id, 16)))
+        name = pass_.name(score.name)
+        value = pass_.name(score.value) if isinstance(score.value, str) else score.value
+        if name is None or value is None:
             return None
-        shown = Application(self.chain, Situation(trace_id)).one(_C.SCORE_COMMENTS, text)
-        return str(fit(shown, self.attribute_bytes)[0]) if isinstance(shown, str) else None
+        comment = pass_.one(_C.SCORE_COMMENTS, score.comment)
+        comment = str(fit(comment, self.attribute_bytes)[0]) if isinstance(comment, str) else None
+        return replace(score, name=name, value=value, comment=comment)
 
     def chain(self, categories: Categories) -> tuple[Action, ...]:
         """The actions for content that is of one of these categories, or holds several that cannot be told apart."""
@@ -217,6 +223,9 @@ class ContentPolicy:
             user_id=ids["user_id"],
             session_id=ids["session_id"],
             tenant=ids["tenant"],
+            prompt=Prompt(shown, who.prompt.version)
+            if who.prompt is not None and (shown := pass_.name(who.prompt.name)) is not None
+            else None,
         )
 
     def _hash(self, content: Visible, shown: Visible) -> None:

@@ -1,21 +1,25 @@
 """Ready profiles: what each backend wants of address, headers, dialect and limits, by its own documentation.
 
 What is read and tested against the backend's own server is said; the others are services, and are not tested here.
-Each takes `content`, `timeout`, `queue_spans`, `batch_spans` and `name` too, as `Otlp` does. A backend for language
-models shows prompts and answers by default, one for everything their hashes only.
+Each takes `content`, `timeout`, `queue_spans`, `batch_spans`, `name` and `sampling` too, as `Otlp` does. A backend for
+language models shows prompts and answers by default, one for everything their hashes only.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-from typing import Literal, Unpack
+from collections.abc import Mapping
+from typing import Any, Literal, Unpack
 
 from ..content import ContentPolicy
 from ..dialects import genai, langsmith, openinference
+from ..dialects import sampling as sampling_dialect
+from ..weave import Ended
 from .backend import Backend, MeasuringBackend, filled, setting
 from .limits import Limits
 from .queued import Options
+from .seen import Seen
 
 
 class Datadog(Backend):
@@ -45,7 +49,8 @@ class Honeycomb(MeasuringBackend):
 
     `HONEYCOMB_API_KEY`, `HONEYCOMB_API_ENDPOINT` (by default `https://api.honeycomb.io`; in the EU
     `https://api.eu1.honeycomb.io`) and `HONEYCOMB_DATASET` fill what is left out. `dataset` is for Classic keys; the
-    others' is the service. Texts are kept under 64 KB. Hashes of content are sent by default.
+    others' is the service. Texts are kept under 64 KB. Hashes of content are sent by default. Of a trace that
+    `sampling` kept by chance, `SampleRate` says for how many it stands, so that Honeycomb weighs its counts.
     """
 
     def __init__(
@@ -62,6 +67,9 @@ class Honeycomb(MeasuringBackend):
             limits=Limits(text_bytes=64_000),
             **filled("honeycomb", options, ContentPolicy.hashed()),
         )
+
+    def _own(self, ended: Ended, shown: Seen) -> Mapping[str, Any]:
+        return {**super()._own(ended, shown), **sampling_dialect.honeycomb(ended.kept_for(self.name))}
 
 
 _NEW_RELIC = {

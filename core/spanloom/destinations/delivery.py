@@ -58,8 +58,9 @@ class Delivery:
         tick: Callable[[], object] | None = None,
         accepts: Callable[[Ended], bool] | None = None,
         export_scores: Callable[[list[Score]], int] | None = None,
+        routed: bool = False,
     ) -> None:
-        self.name = name
+        self.name, self.routed = name, routed
         self._export, self.export_scores, self._tick, self._accepts = export, export_scores, tick, accepts
         self._most, self._batch, self._delay = queue_spans, batch_spans, delay_seconds
         self._begin()
@@ -92,13 +93,16 @@ class Delivery:
     # ---------------------------------------------------------------- the application's side
     def put(self, ended: Ended) -> None:
         """Queue a span, or drop and count it where the queue is full. What `accepts` refuses is not counted at all."""
-        if self._accepts is not None and not self._accepts(ended):
-            return
-        self._put(ended)
+        if self.accepts(ended):
+            self._put(ended)
+
+    def accepts(self, ended: Ended) -> bool:
+        """Whether this destination takes the span."""
+        return self._accepts is None or self._accepts(ended)
 
     def put_score(self, score: Score) -> None:
-        """Queue a score; nothing where the receiver takes none."""
-        if self.export_scores is not None:
+        """Queue a score; nothing where the receiver takes none, or its trace goes another way."""
+        if self.export_scores is not None and (not self.routed or self.name in score.route):
             self._put(score)
 
     def _put(self, item: Ended | Score) -> None:

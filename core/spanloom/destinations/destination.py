@@ -15,9 +15,12 @@ from opentelemetry.trace import SpanContext, Status, StatusCode
 from ..content import ContentPolicy
 from ..content.plain import clean
 from ..content.visible import Visible
+from ..dialects import sampling as sampling_dialect
 from ..dialects.langfuse import SDKS_OWN
 from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known
+from ..dialects.sampling import Kept
 from ..guard import GUARD, log
+from ..sampling.share import marked
 from ..step import Outcome, Step
 from ..weave import Ended
 from .delivery import Delivery
@@ -67,9 +70,10 @@ def copy_of(
     resource: Resource,
     parent: SpanContext | None,
     own: Mapping[str, Any],
+    kept: Kept | None = None,
 ) -> ReadableSpan:
     """The span as it goes to one destination. `own` are what goes out of the live span's attributes; what Langfuse's
-    SDK notes there for itself stays out.
+    SDK notes there for itself stays out. `kept` says how the destination's sampling kept it.
 
     Names and descriptions are made clean text: one that is not would cost the whole batch.
     """
@@ -83,10 +87,14 @@ def copy_of(
         status = Status(StatusCode.ERROR, clean(rendered.status_description))
     return ReadableSpan(
         name=clean(rendered.name),
-        context=span.context,
+        context=span.context if kept is None or span.context is None else marked(span.context, kept.threshold),
         parent=parent,
         resource=resource,
-        attributes={**{k: v for k, v in own.items() if not k.startswith(SDKS_OWN)}, **rendered.attributes},
+        attributes={
+            **{k: v for k, v in own.items() if not k.startswith(SDKS_OWN)},
+            **rendered.attributes,
+            **sampling_dialect.attributes(kept),
+        },
         events=[
             Event(clean(name), attributes, time_ns) for name, time_ns, attributes in (*shown.events, *rendered.events)
         ],

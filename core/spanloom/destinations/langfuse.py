@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from ..content import ContentPolicy
 from ..dialects import langfuse as dialect
+from ..dialects import sampling as sampling_dialect
 from ..dialects import scores as score_dialect
 from ..dialects.foreign import demoted
 from ..errors import ConfigurationError
@@ -27,7 +28,7 @@ from .endpoint import check_headers, check_url, traces_url
 from .langfuse_sdk import SDK_SCOPE, Leave, left_to_us
 from .posting import Posting
 from .queued import Options, Queued
-from .seen import Seen, seen
+from .seen import Seen, seen, shown_of
 
 _CLOUD = "https://cloud.langfuse.com"
 _PATH = "/api/public/otel/v1/traces"
@@ -168,9 +169,9 @@ class Langfuse(Queued):
     def _export_scores(self, scores: list[Score]) -> int:
         assert self._scores is not None
         environment = self._environment()
-        return self._scores.send(
-            score_dialect.langfuse(score, self.content.comment(score.comment), environment) for score in scores
-        )
+        shown = shown_of(scores, self.content)
+        sent = self._scores.send(score_dialect.langfuse(score, score.comment, environment) for score in shown)
+        return len(scores) - len(shown) + sent
 
     def _copy(self, ended: Ended) -> ReadableSpan:
         span, shown = ended.span, seen(ended, self.content)
@@ -184,7 +185,9 @@ class Langfuse(Queued):
         else:
             made = rendered(ended, self.content, lambda step, content: dialect.render(step, content, facts))
             own = dialect.beside(own)
-        return copy_of(ended, shown, made, self._resource, parent, own)
+        kept = ended.kept_for(self.name)
+        made.attributes |= sampling_dialect.langfuse(kept)
+        return copy_of(ended, shown, made, self._resource, parent, own, kept)
 
     def _environment(self) -> str | None:
         return self.environment.lower() if self.environment else None

@@ -112,6 +112,11 @@ class Otlp(Queued):
                     f"Otlp(behind_collector=True, dialect={self.dialect!r}) cannot work: leave out dialect, since the "
                     "Collector is sent the GenAI conventions and Langfuse's attributes."
                 )
+            if self.sampling is not None:
+                raise ConfigurationError(
+                    "Otlp(behind_collector=True, sampling=…) cannot work: leave out sampling, since the Collector "
+                    "decides; `spanloom collector-config --keep 0.05` writes the same policy for it."
+                )
             self._both.check()
         check_headers(self.headers, "Otlp(headers=…)")
         endpoint, setting = self.endpoint, "Otlp(endpoint=…)"
@@ -174,7 +179,8 @@ class Otlp(Queued):
     def _copy(self, ended: Ended) -> ReadableSpan:
         shown = seen(ended, self.content)
         made = self._stamped(ended, shown) if ended.step is None else self._rendered(ended, self.content)
-        return copy_of(ended, shown, made, self._resource, ended.span.parent, self._own(ended, shown))
+        own, kept = self._own(ended, shown), ended.kept_for(self.name)
+        return copy_of(ended, shown, made, self._resource, ended.span.parent, own, kept)
 
     def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
         return rendered(ended, policy, self._both.of(ended, policy) if self._both is not None else self._render)

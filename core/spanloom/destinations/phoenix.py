@@ -16,6 +16,7 @@ from .backend import TIMEOUT, Backend, filled, setting
 from .delivery import Delivery
 from .posting import Posting
 from .queued import Options
+from .seen import shown_of
 
 _LOCAL = "http://localhost:6006"
 
@@ -79,10 +80,11 @@ class Phoenix(Backend):
     # ---------------------------------------------------------------- the worker's side
     def _export_scores(self, scores: list[Score]) -> int:
         """As annotations of spans and of traces. Phoenix keeps one until its span has arrived."""
-        sent = 0
+        shown = shown_of(scores, self.content)
+        sent = len(scores) - len(shown)
         for kind, posting in self._postings.items():
-            mine = [s for s in scores if (s.span_id is None) == (kind == "trace")]
+            mine = [s for s in shown if (s.span_id is None) == (kind == "trace")]
             if mine:
-                bodies = [score_dialect.openinference(s, self.content.comment(s.comment)) for s in mine]
+                bodies = [score_dialect.openinference(s, s.comment) for s in mine]
                 sent += len(mine) * posting.send([{"data": bodies}])
         return sent

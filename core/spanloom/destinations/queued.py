@@ -8,20 +8,23 @@ from typing import Any, TypedDict, get_type_hints
 from ..content import ContentPolicy
 from ..errors import ConfigurationError
 from ..identity import Identity
+from ..sampling import TailSampling
 from ..weave import Ended
 from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
 
 
 class QueueOptions(TypedDict, total=False):
     """`content` decides what of prompts and answers goes out; `queue_spans` bounds what waits, beyond it spans are
-    dropped and counted; `batch_spans` is how many go out at once; `name` is the destination's in `loom.stats()`.
-    `route` says yes to the identity of each trace that goes there (see `docs/privacy.md`): by default all do."""
+    dropped and counted; `batch_spans` is how many go out at once; `name` is the destination's in `loom.stats()`;
+    `sampling` says which traces are kept: by default all that the provider's sampler lets through; `route` says yes to
+    the identity of each trace that goes there (see `docs/privacy.md`): by default all do."""
 
     content: ContentPolicy | None
     queue_spans: int
     batch_spans: int
     name: str
     route: Callable[[Identity], bool] | None
+    sampling: TailSampling | None
 
 
 class Options(QueueOptions, total=False):
@@ -45,6 +48,7 @@ class Queued:
         self.queue_spans = options.get("queue_spans", QUEUE_SPANS)
         self.batch_spans = options.get("batch_spans", BATCH_SPANS)
         self.route = options.get("route")
+        self.sampling = options.get("sampling")
 
     def check_options(self) -> None:
         """Raise a `ConfigurationError` for what no destination can work with."""
@@ -52,6 +56,10 @@ class Queued:
         if not isinstance(self.content, ContentPolicy):
             raise ConfigurationError(
                 f"{kind}(content={self.content!r}) is no policy: write content=ContentPolicy.full()."
+            )
+        if not (self.sampling is None or isinstance(self.sampling, TailSampling)):
+            raise ConfigurationError(
+                f"{kind}(sampling={self.sampling!r}) is no policy: write sampling=TailSampling(keep=0.05)."
             )
         if not (self.route is None or callable(self.route)):
             raise ConfigurationError(
@@ -80,6 +88,7 @@ class Queued:
             batch_spans=self.batch_spans,
             tick=tick,
             accepts=self._on_its_way(accepts),
+            routed=self.route is not None,
             **more,
         )
 

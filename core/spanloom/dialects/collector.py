@@ -27,6 +27,7 @@ PARENT = "spanloom.langfuse.parent_span_id"
 APP_ROOT = "langfuse.internal.is_app_root"
 """True at the top of what one process sends of a trace."""
 
+TRACE_NAME = "langfuse.trace.name"
 OBSERVATION_METADATA = "langfuse.observation.metadata."
 TRACE_METADATA = "langfuse.trace.metadata."
 

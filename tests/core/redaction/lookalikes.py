@@ -43,6 +43,8 @@ TECHNICAL = """
     Authorization: required
     (12, 345, 6789) [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     1 2 3 4 5 6 7 8 9 10 11 12 13
+    Cell In[{d2}], line {d1}: ZeroDivisionError at 0x{hex8}
+    weights: {{"a": 0.{d5}, "b": 1.{d4}}}, shape ({d3}, {d4}), step {d5}/{d6}
     <EMAIL_1> wrote to <EMAIL_2> about <CARD_1>, password=<SECRET_3>
 """
 

@@ -1,7 +1,7 @@
 """The labelled set: sentences of four languages, made from templates and values; half of the templates are held out.
 
-The redactor was written against `SHOWN`; its figures count over `HELD_OUT` too. `python -m tests.core.redaction.sentences`
-prints the table of `docs/redaction.md`.
+The redactor was written against `SHOWN`; its figures count over `HELD_OUT` too.
+`python -m tests.core.redaction.sentences` prints the table of `docs/redaction.md`.
 """
 
 from __future__ import annotations

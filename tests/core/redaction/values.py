@@ -148,7 +148,8 @@ def pension(random):
 
 def nir(random):
     place = random.choice(["75", "69", "13", "33", "2A", "2B"])
-    number = f"{random.choice('12')}{random.randint(30, 99)}{random.randint(1, 12):02}{place}{digits(random, 3)}{digits(random, 3)}"
+    born = f"{random.choice('12')}{random.randint(30, 99)}{random.randint(1, 12):02}"
+    number = f"{born}{place}{digits(random, 6)}"
     key = 97 - int(number.replace("2A", "19").replace("2B", "18")) % 97
     written = f"{number}{key:02}"
     return random.choice([written, grouped(written, 1, 2, 2, 2, 3, 3)])
@@ -196,9 +197,12 @@ def phone(random, language):
         )
         mobile = "79" + random.choice(["00", "11", "12", "46"]) + d(6)
         return random.choice([
-            f"({area}) {exchange}-{line}", f"{area}-{exchange}-{line}", f"{area}.{exchange}.{line}", f"{area} {exchange} {line}",
-            f"+1 {area} {exchange} {line}", f"+1-{area}-{exchange}-{line}", f"+1 ({area}) {exchange}-{line}", f"+1{area}{exchange}{line}",
-            f"1-{area}-{exchange}-{line}", f"+44 {mobile[:4]} {mobile[4:]}", f"0{mobile[:4]} {mobile[4:]}", f"020 7{d(3)} {d(4)}",
+            f"({area}) {exchange}-{line}", f"{area}-{exchange}-{line}", f"{area}.{exchange}.{line}",
+            f"{area} {exchange} {line}",
+            f"+1 {area} {exchange} {line}", f"+1-{area}-{exchange}-{line}", f"+1 ({area}) {exchange}-{line}",
+            f"+1{area}{exchange}{line}",
+            f"1-{area}-{exchange}-{line}", f"+44 {mobile[:4]} {mobile[4:]}", f"0{mobile[:4]} {mobile[4:]}",
+            f"020 7{d(3)} {d(4)}",
             f"+44 20 7{d(3)} {d(4)}", f"+44 (0)20 7{d(3)} {d(4)}", f"0{mobile}",
         ])  # fmt: skip
     if language == "de":
@@ -210,7 +214,8 @@ def phone(random, language):
         rest = rest + d(1) if mobile in {"151", "176"} else rest
         line = n() + d(6)
         return random.choice([
-            f"0{mobile} {rest}", f"0{mobile}/{rest}", f"0{mobile}-{rest}", f"+49 {mobile} {rest}", f"+49 (0){mobile} {rest}",
+            f"0{mobile} {rest}", f"0{mobile}/{rest}", f"0{mobile}-{rest}", f"+49 {mobile} {rest}",
+            f"+49 (0){mobile} {rest}",
             f"+49{mobile}{rest}", f"0049 {mobile} {rest}", f"0{city} {line}", f"0{city}/{line}", f"(0{city}) {line}",
             f"+49 {city} {line[:4]}-{line[4:]}", f"0{city} {line[:3]} {line[3:5]} {line[5:]}", f"0{mobile}{rest}",
         ])  # fmt: skip
@@ -218,21 +223,26 @@ def phone(random, language):
         kind = random.choice("1467")
         pairs = [str(random.randint(20, 79)), *(d(2) for _ in range(3))]
         return random.choice([
-            f"0{kind} {' '.join(pairs)}", f"0{kind} {' '.join(pairs)}", f"0{kind}.{'.'.join(pairs)}", f"0{kind}-{'-'.join(pairs)}",
-            f"0{kind}{''.join(pairs)}", f"+33 {kind} {' '.join(pairs)}", f"+33{kind}{''.join(pairs)}", f"+33 (0){kind} {' '.join(pairs)}",
+            f"0{kind} {' '.join(pairs)}", f"0{kind} {' '.join(pairs)}", f"0{kind}.{'.'.join(pairs)}",
+            f"0{kind}-{'-'.join(pairs)}",
+            f"0{kind}{''.join(pairs)}", f"+33 {kind} {' '.join(pairs)}", f"+33{kind}{''.join(pairs)}",
+            f"+33 (0){kind} {' '.join(pairs)}",
             f"0033 {kind} {' '.join(pairs)}",
         ])  # fmt: skip
     mobile, city = "6" + str(random.randint(10, 79)), random.choice(["91", "93", "95", "96"])
     rest = n() + d(5)
     return random.choice([
-        f"{mobile} {rest[:3]} {rest[3:]}", f"{mobile} {rest[:2]} {rest[2:4]} {rest[4:]}", f"{mobile}-{rest[:3]}-{rest[3:]}", mobile + rest,
-        f"+34 {mobile} {rest[:3]} {rest[3:]}", f"+34{mobile}{rest}", f"(+34) {mobile} {rest[:3]} {rest[3:]}", f"0034 {mobile} {rest[:3]} {rest[3:]}",
+        f"{mobile} {rest[:3]} {rest[3:]}", f"{mobile} {rest[:2]} {rest[2:4]} {rest[4:]}",
+        f"{mobile}-{rest[:3]}-{rest[3:]}", mobile + rest,
+        f"+34 {mobile} {rest[:3]} {rest[3:]}", f"+34{mobile}{rest}", f"(+34) {mobile} {rest[:3]} {rest[3:]}",
+        f"0034 {mobile} {rest[:3]} {rest[3:]}",
         f"{city} {n()}{d(2)} {d(2)} {d(2)}", f"{city}{n()} {d(3)} {d(3)}",
     ])  # fmt: skip
 
 
 def ip(random, _language):
-    v4 = f"{random.choice([10, 31, 62, 85, 91, 172, 192, 203])}.{random.randint(1, 250)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+    first = random.choice([10, 31, 62, 85, 91, 172, 192, 203])
+    v4 = f"{first}.{random.randint(1, 250)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
     groups = ["2001", random.choice(["db8", "4860", "16b8"]), *(f"{random.randint(1, 65535):x}" for _ in range(6))]
     return random.choice(
         [v4, v4, v4, ":".join(groups), f"{groups[0]}:{groups[1]}::{groups[2]}", f"fe80::{groups[3]}:{groups[4]}"]
@@ -245,15 +255,29 @@ def _alphanumeric(random, count, alphabet=LETTERS):
 
 def key(random, _language=None):
     a = lambda count, alphabet=LETTERS: _alphanumeric(random, count, alphabet)  # noqa: E731
-    hexadecimal = "0123456789abcdef"
+    h = lambda count: a(count, "0123456789abcdef")  # noqa: E731
     part = lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")  # noqa: E731
-    return random.choice([
-        f"sk-proj-{a(40)}_{a(20)}", f"sk-{a(48)}", f"sk-ant-api03-{a(40)}-{a(30)}_AA", f"AKIA{a(16, string.ascii_uppercase + '234567')}",
-        f"ghp_{a(36)}", f"github_pat_{a(22)}_{a(59)}", f"glpat-{a(20)}", f"xoxb-{digits(random, 12)}-{digits(random, 12)}-{a(24)}",
-        f"sk_live_{a(24)}", f"AIza{a(35)}", f"sk-lf-{a(8, hexadecimal)}-{a(4, hexadecimal)}-{a(4, hexadecimal)}-{a(12, hexadecimal)}",
-        f"pk-lf-{a(8, hexadecimal)}-{a(4, hexadecimal)}-{a(4, hexadecimal)}-{a(12, hexadecimal)}", f"hf_{a(34)}", f"lsv2_pt_{a(32, hexadecimal)}_{a(10, hexadecimal)}",
-        f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part({'sub': digits(random, 10), 'iat': 1516239022})}.{a(43)}",
-    ])  # fmt: skip
+    amazon = string.ascii_uppercase + "234567"
+    header, payload = {"alg": "HS256", "typ": "JWT"}, {"sub": digits(random, 10), "iat": 1516239022}
+    return random.choice(
+        [
+            f"sk-proj-{a(40)}_{a(20)}",
+            f"sk-{a(48)}",
+            f"sk-ant-api03-{a(40)}-{a(30)}_AA",
+            f"AKIA{a(16, amazon)}",
+            f"ghp_{a(36)}",
+            f"github_pat_{a(22)}_{a(59)}",
+            f"glpat-{a(20)}",
+            f"xoxb-{digits(random, 12)}-{digits(random, 12)}-{a(24)}",
+            f"sk_live_{a(24)}",
+            f"AIza{a(35)}",
+            f"sk-lf-{h(8)}-{h(4)}-{h(4)}-{h(12)}",
+            f"pk-lf-{h(8)}-{h(4)}-{h(4)}-{h(12)}",
+            f"hf_{a(34)}",
+            f"lsv2_pt_{h(32)}_{h(10)}",
+            f"{part(header)}.{part(payload)}.{a(43)}",
+        ]
+    )
 
 
 def password(random, _language=None):

@@ -4,6 +4,7 @@ from .finding import Entity, Finding, Redactor
 from .names import names_a_secret
 from .patterns import Patterns
 from .placeholders import Placeholders
+from .presidio import Presidio
 from .redacted import redacted
 
-__all__ = ["Entity", "Finding", "Patterns", "Placeholders", "Redactor", "names_a_secret", "redacted"]
+__all__ = ["Entity", "Finding", "Patterns", "Placeholders", "Presidio", "Redactor", "names_a_secret", "redacted"]

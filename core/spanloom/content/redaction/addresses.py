@@ -42,13 +42,17 @@ def emails(text: str) -> Iterator[Finding]:
 
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-_V4 = re.compile(rf"(?<![A-Za-z0-9_])(?<!\d[.,])(?<![A-Za-z0-9_]-){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_])(?!\.\d)(?!-[A-Za-z0-9])")
-_V6 = re.compile(r"(?<![A-Za-z0-9_:.])(?=[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{4,39}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![A-Za-z0-9_:])")  # fmt: skip
+_V4 = re.compile(
+    rf"(?<![A-Za-z0-9_])(?<!\d[.,])(?<![A-Za-z0-9_]-)"
+    rf"{_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_])(?!\.\d)(?!-[A-Za-z0-9])"
+)
+_V6 = re.compile(r"(?<![A-Za-z0-9_:.])(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{4,39}(?![A-Za-z0-9_:])")
 _NUMBERED = re.compile(
-    r"(?:\b(?:v|ver|version|versión|release|build|section|sección|chapter|chapitre|kapitel|abschnitt|article|paragraph"
-    r"|clause|ziffer|nr|oid|firmware|driver|step|punkt|punto)\.?[ :=]{0,2}|[§=~^<>v]=?\s?)$",
+    r"(?:(?<![A-Za-z])(?:v|rv|ver|version|versión|release|build|section|sección|chapter|chapitre|kapitel|abschnitt|article|paragraph"
+    r"|clause|ziffer|nr|oid|firmware|driver|step|punkt|punto)(?:\.|__|[\"'])?[ :=\"']{0,4}|[§=~^<>v]=?\s?)$",
     re.IGNORECASE,
 )  # fmt: skip
+_PREFIX = re.compile(r"/\d{1,3}(?!\d)")
 _LOOK_BACK = 16
 _PERSONAL_V6 = [ipaddress.ip_network(n) for n in ("2000::/3", "fc00::/7", "fe80::/10")]
 
@@ -62,6 +66,8 @@ def ip_addresses(text: str) -> Iterator[Finding]:
             continue
         if _NUMBERED.search(before) or (re.search(r"[A-Za-z]/$", before) and match[0].endswith(".0")):
             continue  # a version: of a section, a package, or a browser as it names itself
+        if match[0].endswith(".0") and _PREFIX.match(text, match.end()):
+            continue  # a network, and nobody's address
         yield Finding(match.start(), match.end(), Entity.IP)
     for match in _V6.finditer(text):
         written = match[0].rstrip(":") if not match[0].endswith("::") else match[0]
@@ -69,5 +75,9 @@ def ip_addresses(text: str) -> Iterator[Finding]:
             address6 = ipaddress.IPv6Address(written)
         except ValueError:
             continue
-        if any(address6 in network for network in _PERSONAL_V6):  # `abc::def` and `[::2]` are code
+        # `abc::def` and `[::2]` are code, 00:25:96:ff:fe:12:34:56 is a network card's
+        whole = "::" not in written and sum(len(group) > 2 for group in written.split(":")) > 2  # noqa: PLR2004
+        if written.endswith("::") and _PREFIX.match(text, match.end()):
+            continue
+        if whole or any(address6 in network for network in _PERSONAL_V6):
             yield Finding(match.start(), match.start() + len(written), Entity.IP)

@@ -17,7 +17,7 @@ class Entity(enum.StrEnum):
     IBAN = "IBAN"
     NATIONAL_ID = "NATIONAL_ID"  # of persons: social security, tax, identity card and passport numbers
     IP = "IP"
-    SECRET = "SECRET"  # keys, tokens, passwords, credentials in URLs
+    SECRET = "SECRET"  # noqa: S105 - keys, tokens, passwords, credentials in URLs
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 from .finding import Entity, Finding
+from .view import COVER
 from .words import ends, lowered
 
 Check = Callable[[str], bool]
@@ -47,7 +48,7 @@ def _american(number: str) -> bool:
 def _pension(number: str) -> bool:
     """Rentenversicherungsnummer: area, date of birth, initial, serial number; check digit as in § 2 VKVV."""
     plain = re.sub(r"[ -]", "", number).upper()
-    if not re.fullmatch(r"\d{8}[A-Z]\d{3}", plain) or not (1 <= int(plain[2:4]) <= 31 and 1 <= int(plain[4:6]) <= 12):
+    if not re.fullmatch(r"\d\d(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[A-Z]\d{3}", plain):
         return False
     digits = f"{plain[:8]}{ord(plain[8]) - 64:02}{plain[9:11]}"
     products = (int(d) * w for d, w in zip(digits, (2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1), strict=True))
@@ -79,12 +80,12 @@ _FORMS: tuple[tuple[str, Check], ...] = (
     (_INSURANCE, _insurance),
     (r"\d{2}[ -]?\d{6}[ -]?[A-Z][ -]?\d{3}", _pension),
     (r"\d{2}([ /-]?)\d{3}\1\d{3}\1\d{3}", _any_of("de.idnr")),
-    (r"[12][ .]?\d{2}[ .]?\d{2}[ .]?\d[\dAB][ .]?\d{3}[ .]?\d{3}[ .-]?\d{2}", _any_of("fr.nir")),
+    (r"[12] ?\d{2} ?\d{2} ?\d[\dAB] ?\d{3} ?\d{3}[ -]?\d{2}", _any_of("fr.nir")),
     (r"(?:\d{8}|\d{2}\.\d{3}\.\d{3})[ -]?[A-Z]", _undotted("es.dni")),
     (r"[XYZ][ -]?(?:\d{7}|\d\.\d{3}\.\d{3})[ -]?[A-Z]", _undotted("es.nie")),
     (r"[A-Za-z]{6} ?[\dLMNP-V]{2} ?[A-EHLMPRSTa-ehlmprst] ?[\dLMNP-V]{2} ?[A-Za-z][\dLMNP-V]{3} ?[A-Za-z]", _any_of("it.codicefiscale")),  # noqa: E501
     (r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", _any_of("be.nn")),
-    (r"756\.?\d{4}\.?\d{4}\.?\d{2}", _any_of("ch.ssn")),
+    (r"756\.\d{4}\.\d{4}\.\d{2}", _any_of("ch.ssn")),
     (r"\d{6}(?:\d{2})?[-+]\d{4}", _any_of("se.personnummer")),
     (r"\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", _any_of("fi.hetu")),
     (r"\d{3}\.\d{3}\.\d{3}-\d{2}", _any_of("br.cpf")),
@@ -100,6 +101,7 @@ _BEGIN = re.compile(_BEFORE + r"(?=\d{3}|\d\d[ ./-]?\d|\d[ .]?\d|[A-Z]{1,4}[ -]?
 # What a word before a number says that it is.
 _WORDS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("ssn", "social security", "itin", "tax id", "taxpayer id", "tax identification"), _american),
+    (("ahv", "avs", "oasi"), _any_of("ch.ssn")),
     (("nhs",), _any_of("gb.nhs")),
     (("utr", "unique taxpayer"), _any_of("gb.utr")),
     (("nino", "national insurance", "ni number"), _insurance),
@@ -117,8 +119,10 @@ _WORDS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("aadhaar",), _any_of("in_.aadhaar")),
     (("cpf",), _any_of("br.cpf")),
     (
-        ("passport", "reisepass", "personalausweis", "ausweisnummer", "passeport", "carte d'identité", "carte d’identité")
-        + ("pasaporte", "passaporto", "paspoort"),
+        (
+            *("passport", "reisepass", "personalausweis", "ausweisnummer", "passeport", "pasaporte", "passaporto"),
+            *("paspoort", "carte d'identité", "carte d’identité"),
+        ),
         _passport,
     ),
 )
@@ -136,7 +140,7 @@ def national_ids(text: str) -> Iterator[Finding]:
     lower = lowered(text)
     for words, check in _WORDS:
         for end, _ in ends(lower, words):
-            yield from _said(text[end : end + _REACH + _LONGEST], end, check)
+            yield from _said(text[end : end + _REACH + _LONGEST].partition(COVER)[0], end, check)
 
 
 def _said(text: str, offset: int, check: Check) -> Iterator[Finding]:

@@ -19,7 +19,8 @@ Detector = Callable[[str], Iterator[Finding]]
 # Where two overlap the first wins, then the longer, then the earlier.
 _ORDER = (Entity.SECRET, Entity.EMAIL, Entity.IBAN, Entity.CARD, Entity.NATIONAL_ID, Entity.IP, Entity.PHONE)
 _RANK = {kind: rank for rank, kind in enumerate(_ORDER)}
-_WORTH_A_LOOK = re.compile(r"[\d@:=＠﹫：＝]|-----BEGIN")
+# A key may be of letters alone, but is long.
+_WORTH_A_LOOK = re.compile(r"[\d@:=＠﹫：＝]|</|(?<![A-Za-z_-])[A-Za-z_-]{20}|-----BEGIN")
 _ROUNDS = 4
 _REGION = re.compile("[A-Z]{2}")
 

@@ -9,12 +9,13 @@ from itertools import pairwise
 import phonenumbers
 
 from .finding import Entity, Finding
+from .view import COVER
 
 _BEFORE = r"(?<![A-Za-z0-9_+])(?<!\d[.,])(?<![A-Za-z0-9_/]-)"
-_AFTER = r"(?![A-Za-z0-9_])(?![.,]\d)"
+_AFTER = r"(?![A-WYZa-wyz0-9_])(?![xX]\D)(?![.,/-]\d)"  # an extension may follow: x12
 _ABROAD = re.compile(_BEFORE + r"\(?(?:\+ ?|00 ?)[1-9](?:[ ./()-]{0,3}\d){6,14}" + _AFTER)
 _AT_HOME = re.compile(_BEFORE + r"(?<![A-Za-z0-9_]/)\(?\d(?:[ ./()-]{0,2}\d){6,13}" + _AFTER)
-_LAST_GROUP = re.compile(r"[ ./()-]+\d+$")
+_LAST_GROUP = re.compile(r" [ ./()-]*[\d./-]+$")  # what stands behind a space may be another number
 
 # No phone number, whatever the digits say.
 _LOOKALIKE = re.compile(
@@ -27,24 +28,30 @@ _LOOKALIKE = re.compile(
 
 _SAYS_PHONE = re.compile(
     r"\b(?:tel|tél|telephone|téléphone|telefono|teléfono|telefon|telefonnummer|phone|phones|cell|mobile|mobil|móvil"
-    r"|celular|handy|handynummer|mobilnummer|portable|fax|whatsapp|signal|sms|text|texted|call|called|calling|dial|ring"
-    r"|rang|reach|hotline|rufnummer|durchwahl|anrufen|ruf|rufen|ruft|anruf|erreichbar|erreichen|erreichst|appeler"
-    r"|appelez|appelle|appel|joindre|joignable|rappeler|rappelez|rappel|llamar|llame|llama|llamada|llámame|llámeme"
+    r"|celular|handy|handynummer|mobilnummer|portable|fax|whatsapp|sms|text|texted|call|called|calling|dial"
+    r"|ring (?:me|us|him|her)|reach|hotline|rufnummer|durchwahl|anrufen|ruf|rufen|ruft|anruf|erreichbar|erreichen"
+    r"|erreichst|appeler|appelez|appelle|appel|joindre|joignable|rappeler|rappelez|rappel|llamar|llame|llama"
+    r"|llamada|llámame|llámeme"
     r"|numéro de téléphone|contact number|phone number|my number|meine nummer|mon numéro|mi número)\b"
     r"|phone|telefon|téléphone|teléfono|手机|电话|電話|هاتف|телефон",
     re.IGNORECASE,
 )
+# Directly before: "order 415-…", "Auftragsnummer: …", "référence client n° …".
 _SAYS_OTHER = re.compile(
-    r"\b(?:order|invoice|ticket|tracking|shipment|parcel|sku|isbn|issn|ean|gtin|upc|doi|ref|reference|case|batch|serial"
-    r"|part|model|version|build|commit|id|ids|uid|key|price|total|amount|sum|population|customer|article|item"
-    r"|bestellung|bestellnummer|rechnung|rechnungsnummer|auftrag|auftragsnummer|kundennummer|artikelnummer|sendung"
-    r"|sendungsnummer|aktenzeichen|vorgang|seriennummer|preis|summe|betrag|einwohner"
-    r"|commande|facture|colis|suivi|référence|dossier|série|prix|montant|habitants|client"
-    r"|pedido|factura|envío|seguimiento|referencia|expediente|serie|precio|importe|habitantes|cliente|timestamp)\b",
+    r"(?:\b(?:order|invoice|ticket|tracking|shipment|parcel|sku|isbn|issn|ean|gtin|upc|doi|ref|reference|case|batch"
+    r"|serial|part|model|version|build|commit|ids?|uid|uuid|key|price|total|amount|sum|population|article|item|account"
+    r"|customer|bestellung|rechnung|auftrag|artikel|kunden?|sendung|vorgang|preis|summe|betrag|konto|aktenzeichen"
+    r"|commande|facture|colis|suivi|référence|dossier|série|article|prix|montant|client|compte|pedido|factura|envío"
+    r"|seguimiento|referencia|expediente|serie|artículo|precio|importe|cliente|cuenta|timestamp|ts|seed|offset|page)"
+    r"|\B(?:(?<!telefon)(?<!handy)(?<!mobil)(?<!ruf)(?<!fax)nummer|_id|_no|zeichen)|#|№)"
+    r"(?:[ \t_-]{0,2}\b(?:no|nr|num|number|nummer|número|numéro|ids?|code|cliente?|is|was|ist|war|est|es|of|de|von|n))?"
+    r"[ \t.:#°º=\"'-]{0,6}$",
     re.IGNORECASE,
 )
-_UNIT = re.compile(r"\s?(?:€|\$|£|%|EUR\b|USD\b|GBP\b|CHF\b|euros?\b|dollars?\b|kg\b|km\b|ms\b|bytes\b|tokens\b|people\b|habit)")
-_REACH = 40
+_UNIT = re.compile(
+    r"\s?(?:€|\$|£|%|EUR\b|USD\b|GBP\b|CHF\b|euros?\b|dollars?\b|kg\b|km\b|ms\b|bytes\b|tokens\b|people\b|habit)"
+)
+_REACH, _NEAR = 40, 16
 
 # How national numbers are written: groups of digits, and where.
 _PLAIN_GROUPS = {
@@ -59,8 +66,13 @@ _PLAIN_GROUPS = {
     (2, 4, 4): ("BR",),
 }
 _TRUNK = "0"
-_BARE_MOBILE = re.compile(r"0[1-9]\d{8,10}")  # with nothing said about it
-_SHORTEST, _SHORTEST_BARE, _SHORTEST_ABROAD, _LONGEST = 7, 9, 10, 15
+_ZIP = (5, 4)  # of Boston, 02110-1301
+_AMERICAN = re.compile(r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}")
+_FIXED_LENGTH = {"FR", "GB", "ES", "PT", "PL", "BE", "CH"}
+_BARE = re.compile(r"0[1-9]\d{8,10}")  # with nothing said about it
+_SHORTEST, _SHORTEST_UNSAID, _SHORTEST_BARE, _SHORTEST_ABROAD, _LONGEST = 7, 8, 9, 10, 15
+
+_TRIMS = 4  # how often what follows a number is taken off again
 
 
 class Phones:
@@ -70,11 +82,12 @@ class Phones:
         self.regions = tuple(regions)
 
     def __call__(self, text: str) -> Iterator[Finding]:
-        text = _LOOKALIKE.sub(lambda m: "\0" * len(m[0]), text)
-        taken: list[tuple[int, int]] = []
-        for match in _ABROAD.finditer(text):
-            if (length := _number_abroad(match[0])) and not _UNIT.match(text, match.start() + length):
-                taken.append((match.start(), match.start() + length))
+        text = _LOOKALIKE.sub(lambda m: "\1" * len(m[0]), text)
+        taken = [
+            (match.start(), match.start() + length)
+            for match in _ABROAD.finditer(text)
+            if (length := _number_abroad(match[0])) and not _UNIT.match(text, match.start() + length)
+        ]
         for start, end in taken:
             yield Finding(start, end, Entity.PHONE)
         for (_, before), (after, _) in pairwise([(0, 0), *taken, (len(text), len(text))]):
@@ -84,17 +97,20 @@ class Phones:
 
     def _number_at_home(self, text: str, match: re.Match[str]) -> int:
         """How many characters of the match are a number; 0 if none is."""
-        said = _said(text[max(0, match.start() - _REACH) : match.start()])
+        # No word counts from beyond what is redacted: it would be nearer, the next time.
+        said = _said(text[max(0, match.start() - _REACH) : match.start()].rpartition(COVER)[2])
         if said is False or _UNIT.match(text, match.end()):
             return 0
         written = match[0]
-        while written:
+        for _ in range(_TRIMS):
             digits = re.sub(r"\D", "", written)
-            if len(digits) < _SHORTEST:
+            if len(digits) < (_SHORTEST if said else _SHORTEST_UNSAID):
                 return 0
             regions = self._plausible(written, digits, said=said is True)
-            check = _is_mobile if written == digits and not said else _is_valid
-            if any(check(written, region) for region in regions):
+            check = _is_likely if written == digits and not said else _is_valid
+            if any(check(written, region) for region in regions) or (
+                _AMERICAN.fullmatch(written) and "US" in self.regions  # told by its form, in an area not given too
+            ):
                 return len(written)
             written, cut = _LAST_GROUP.subn("", written)
             if not cut:
@@ -104,29 +120,32 @@ class Phones:
     def _plausible(self, written: str, digits: str, *, said: bool) -> Sequence[str]:
         """The regions in which a number may be written so."""
         groups = tuple(map(len, re.findall(r"\d+", written)))
-        if said and len(digits) <= _LONGEST and (
-            len(groups) > 1 or len(digits) >= _SHORTEST_BARE or digits[0] == _TRUNK
+        if max(groups) == 1:
+            return ()  # a row of single digits
+        if (
+            said
+            and len(digits) <= _LONGEST
+            and (len(groups) > 1 or len(digits) >= _SHORTEST_BARE or digits[0] == _TRUNK)
         ):
             return self.regions
         if len(groups) == 1:
-            return self.regions if _BARE_MOBILE.fullmatch(digits) else ()
+            return self.regions if _BARE.fullmatch(digits) and digits not in "01234567890" else ()
         if "  " in written:
             return ()
         if digits[0] == _TRUNK:  # 0171 2345678, 06 12 34 56 78; not 0-306-40615-2
-            return self.regions if groups[0] > 1 else ()
+            return self.regions if groups[0] > 1 and digits[1] != _TRUNK and groups != _ZIP else ()
         if groups == (3, 3, 3) and "." in written:
             return ()  # 612.345.678 is an amount too
         return [region for region in _PLAIN_GROUPS.get(groups, ()) if region in self.regions]
 
 
 def _said(before: str) -> bool | None:
-    """Whether the words before say that it is a phone number, or something else; the nearer counts."""
-    phone = other = -1
-    for match in _SAYS_PHONE.finditer(before):
-        phone = match.start()
-    for match in _SAYS_OTHER.finditer(before):
-        other = match.start()
-    return None if phone == other else phone > other
+    """Whether the words before say that it is a phone number (True), or something else (False)."""
+    if _SAYS_PHONE.search(before, max(0, len(before) - _NEAR)):
+        return True
+    if _SAYS_OTHER.search(before):
+        return False
+    return True if _SAYS_PHONE.search(before) else None
 
 
 def _number_abroad(written: str) -> int:
@@ -135,7 +154,7 @@ def _number_abroad(written: str) -> int:
     The sign or zeros say that it is meant as one: as long as the country has them suffices, in a range not given yet.
     """
     tried = []
-    while written:
+    for _ in range(_TRIMS):
         number = _parsed(re.sub(r"^\(?00", "+", written) if "+" not in written[:2] else written, None)
         if number and phonenumbers.is_valid_number(number):
             return len(written)
@@ -159,6 +178,10 @@ def _is_valid(written: str, region: str) -> bool:
     return number is not None and phonenumbers.is_valid_number(number)
 
 
-def _is_mobile(written: str, region: str) -> bool:
+def _is_likely(written: str, region: str) -> bool:
+    """Of digits alone, about which nothing is said: a plan without fixed lengths knows nearly every number."""
     number = _parsed(written, region)
-    return number is not None and phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.MOBILE
+    return number is not None and (
+        phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.MOBILE
+        or (region in _FIXED_LENGTH and phonenumbers.is_valid_number(number))
+    )

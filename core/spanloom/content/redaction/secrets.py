@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .finding import Entity, Finding
+from .names import SPACED, STRONG, WEAK
 from .words import ends, lowered
 
 # Each may begin only where nothing that it may contain stands before it, so that a text is read once.
@@ -38,7 +39,7 @@ _USERINFO = re.compile(r"://([^\s/?#\"'<>\0]{1,300})@")
 _PARAMETER = re.compile(
     r"[?&#;](?:(?P<always>(?:access|refresh|id|auth|bearer|session|api|csrf)[_-]?token|token|api[_-]?key|apikey"
     r"|client[_-]?secret|secret|passw(?:or)?d|pwd|x-amz-(?:signature|credential|security-token)|x-goog-signature)"
-    r"|(?:sig|signature|key|code|auth|credential|subscription-key))=(?P<value>[^&#\s\"'<>\0]{4,2000})",
+    r"|(?:sig|signature|key|code|auth|credential|subscription-key))=(?P<value>[^&#;)\s\"'<>\0]{4,2000})",
     re.IGNORECASE,
 )
 _TEXT = r"[^\s\"'<>\0,;]"
@@ -50,17 +51,6 @@ _HEADER = re.compile(
     r"|\bbasic\s{1,3}(?P<basic>[A-Za-z0-9+/]{8,400}={0,2})(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
-# Names of secrets, in lower case, with spaces for `_`, `-` and `.`. What a weak one names must look like a secret.
-_STRONG = (
-    *("password", "passwd", "passwort", "kennwort", "passphrase", "mot de passe", "mdp", "contraseña", "contrasena", "pwd"),
-    *("api key", "apikey", "access key", "accesskey", "account key", "accountkey", "secret key", "secretkey"),
-    *("private key", "privatekey", "signing key", "encryption key", "sharedaccesskey", "client secret", "clientsecret"),
-    *("webhook secret", "access token", "accesstoken", "auth token", "bearer token", "refresh token", "id token"),
-    *("api token", "bot token", "session token", "api schlüssel", "clé api", "clé d'api", "clave api", "clave de api"),
-    *("clave de acceso", "clave secreta"),
-)  # fmt: skip
-_WEAK = ("token", "secret", "clave", "credential", "credentials", "auth")
-_SPACED = str.maketrans("_-.’", "   '")
 _SIGN = re.compile(
     r"[\"'`\])]{0,2}\s{0,3}(?P<sign>:=|=>|={1,2}|:)\s{0,3}(?:[bf]?(?P<quote>[\"'`«„“])\s?)?", re.IGNORECASE
 )
@@ -72,13 +62,18 @@ _SAID = re.compile(
 _TAG_END = re.compile(r">([^<>\0]{3,500})</")
 _QUOTED = {q: re.compile(f"[^{e}\n\0]{{1,500}}") for q, e in zip("\"'`«„“", "\"'`»“”", strict=True)}
 _UNQUOTED = re.compile(r"[^\s\"'<>\0&;]{1,500}")
+# Nothing, a mask, a variable of a shell or a template, a word about values. A password may begin like any of them.
 _NO_VALUE = re.compile(
-    r"\W*|[*x•.]{3,}|\$.*|%.*|\{.*|\[.*|<.*|(?:none|null|nil|undefined|true|false|str|string|int|bool|bytes|any|optional"
-    r"|required|missing|empty|redacted|hidden|invalid|incorrect|wrong|expired|unset|unknown|default|not|must|should|is"
-    r"|the|a|an|and|or)\b.*|your[_-].*|.*\.\.\.",
+    r"\W*|[*x•.]{3,}|\$(?:[{(].*|[A-Za-z_]+)|%(?:[a-z]|\(.*|[A-Za-z_]+%)"
+    r"|\{{1,2}[\w .:!-]*\}{0,2}|\[[\w ,.-]*\]?|<.*|your[_ -].*|.*\.\.\."
+    r"|(?:none|null|nil|undefined|true|false|str|string|int|bool|bytes|any|optional|value|required|missing|empty|redacted"
+    r"|hidden|invalid|incorrect|wrong|expired|unset|unknown|default|not|must|should|is|the|a|an|and|or)(?:[\s|,;\[(].*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_CODE = re.compile(r"[A-Za-z_][\w.]*[(\[].*|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[A-Z][a-z]+(?:[A-Z][a-z]+)+", re.DOTALL)
+_CODE = re.compile(
+    r"\(?[A-Za-z_.]+[(\[][\w.,=()\[\]:|-]*|[A-Za-z_][\w.]*\([a-z_]+=.*|[A-Z]+(?:_[A-Z]+)+|[A-Za-z_]+(?:\.[A-Za-z_]+)+|[A-Z][a-z]+(?:[A-Z][a-z]+)+",
+    re.DOTALL,
+)
 _SHORT, _LONG, _OPAQUE = 3, 8, 16
 
 
@@ -87,16 +82,6 @@ def secrets(text: str) -> Iterator[Finding]:
     for start, end in _spans(text):
         if start < end:
             yield Finding(start, end, Entity.SECRET)
-
-
-def names_a_secret(name: str) -> bool:
-    """Whether what stands under `name` (a key of a dict, a header, an argument) is a secret whatever it looks like."""
-    spaced = lowered(name).translate(_SPACED).removesuffix("s")
-    return spaced.endswith(_STRONG) or spaced in _KEPT_SECRET or spaced.endswith(_KEPT_ENDINGS)
-
-
-_KEPT_SECRET = {"token", "secret", "credential", "authorization", "cookie"}
-_KEPT_ENDINGS = (" secret", " credential", " authorization", " cookie", "x auth token")
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
@@ -123,13 +108,15 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             kind = "value" if match["value"] else "bearer" if match["bearer"] else "basic"
             if not _NO_VALUE.fullmatch(match[kind]) and _mixed(match[kind]):
                 yield match.span(kind)
-    yield from _named(text, lower.translate(_SPACED))
+    yield from _named(text, lower.translate(SPACED))
 
 
 def _named(text: str, spaced: str) -> Iterator[tuple[int, int]]:
     """Whose name stands before: `password=…`, `<password>…</`, "the password is …"."""
-    for names, strong in ((_STRONG, True), (_WEAK, False)):
-        for end, _ in ends(spaced, names, inside=True):
+    for names, strong in ((STRONG, True), (WEAK, False)):
+        for end, name in ends(spaced, names, inside=True):
+            if text[end - len(name) - 1 : end - len(name)] == "$":
+                continue  # of the shell: $PWD
             if (sign := _SIGN.match(text, end)) and (span := _assigned(text, sign, strong=strong)):
                 yield span
             if (tag := _TAG_END.match(text, end)) and not _NO_VALUE.fullmatch(tag[1]):
@@ -146,14 +133,16 @@ def _assigned(text: str, sign: re.Match[str], *, strong: bool) -> tuple[int, int
     found = (_QUOTED[quote] if quote else _UNQUOTED).match(text, sign.end())
     if found is None:
         return None
-    value = found[0].rstrip() if quote else found[0].rstrip(".,!?)]}`")
+    value = found[0].rstrip() if quote else found[0].partition(")](")[0].rstrip(".,!?)]}`")
     end = found.start() + len(value)
     if len(value) < _SHORT or _NO_VALUE.fullmatch(value):
         return None
     if not strong and not (len(value) >= _LONG and _mixed(value) and " " not in value):
         return None
+    if value.isidentifier() and _names_itself(value):
+        return None
     if not quote:
-        if _CODE.fullmatch(value) or (value.isidentifier() and _names_itself(value)):
+        if _CODE.fullmatch(value):
             return None
         if sign["sign"] == ":" and not _odd(value) and not _LAST.match(text, end):
             return None  # "Password: must be long"
@@ -162,8 +151,8 @@ def _assigned(text: str, sign: re.Match[str], *, strong: bool) -> tuple[int, int
 
 def _names_itself(value: str) -> bool:
     """`password=db_password` hands a variable on."""
-    spaced = lowered(value).translate(_SPACED)
-    return spaced.endswith((*_STRONG, *_WEAK)) and not any(c.isdigit() for c in value)
+    spaced = lowered(value).translate(SPACED)
+    return spaced.endswith((*STRONG, *WEAK)) and not any(c.isdigit() for c in value)
 
 
 _LAST = re.compile(r"[.,!?)\]}]*[ \t]*(?:$|\n)")
@@ -176,7 +165,7 @@ def _odd(value: str) -> bool:
 
 def _mixed(value: str) -> bool:
     """Letters with digits or signs."""
-    return any(c.isalpha() for c in value) and any(c.isdigit() or c in "!@#$%^&*+=" for c in value)
+    return any(c.isalpha() for c in value) and any(c.isdigit() or c in "!@#$%^&+=" for c in value)
 
 
 def _opaque(value: str) -> bool:

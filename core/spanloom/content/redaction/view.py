@@ -32,7 +32,7 @@ _ZEROS = (
 _PLAIN = {
     **{zero + i: str(i) for zero in _ZEROS for i in range(10)},
     **{0xFF01 + i: chr(0x21 + i) for i in range(0x5E)},  # full-width letters, digits and signs
-    **dict.fromkeys(map(ord, "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"), " "),
+    **dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " "),
     **dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-"),
     ord("﹫"): "@",
 }  # fmt: skip
@@ -83,7 +83,8 @@ class View:
 
     def cover(self, found: Iterable[Finding]) -> None:
         """Hide `found`, whose spans are of the view, from further searches."""
-        pieces, at = [], 0
+        pieces: list[str] = []
+        at = 0
         for finding in found:
             pieces += self.text[at : finding.start], COVER * (finding.end - finding.start)
             at = finding.end
