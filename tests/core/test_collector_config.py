@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from spanloom.cli import main
+from spanloom.cli.collector import collector_config
 from spanloom.collector import ottl, privacy
 from spanloom.collector import yaml as emitted
 
@@ -146,6 +149,17 @@ def test_a_file_instead_of_the_terminal(tmp_path):
     made = run(*BACKEND, "-o", str(tmp_path / "otelcol.yaml"))
     assert (made.exit_code, made.output) == (0, "")
     assert yaml.safe_load((tmp_path / "otelcol.yaml").read_text())["service"]
+
+
+def test_the_commands_of_the_documentation_work():
+    text = (Path(__file__).parents[2] / "docs" / "collector.md").read_text()
+    commands = re.findall(r"^spanloom collector-config (.*) -o \S+$", text, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        assert read(*shlex.split(command))["service"]["pipelines"]
+    assert set(re.findall(r"`(--[a-z0-9-]+)", text)) <= {
+        o for p in collector_config.params for o in (*p.opts, *p.secondary_opts)
+    }
 
 
 # ---------------------------------------------------------------- YAML

@@ -51,7 +51,7 @@ def _policies(sampling: Sampling) -> list[Any]:
         }
         out.append(
             Noted(
-                f"{100 * sampling.keep:g} % of the rest, by OpenTelemetry's consistent probability as in the application:\n"
+                f"{100 * sampling.keep:g} % of the rest, by OpenTelemetry's consistent probability, as in the app:\n"
                 "by the trace's randomness (`rv` of the tracestate, else the last 56 bits of its id).\n"
                 "The policy `probabilistic` has a rule of its own.",
                 _unless_never(sampling, "share", share),
