@@ -44,6 +44,7 @@ class Ended:
     root_name: str = ""
     content: Visible | None = None  # read by the first destination that needs it
     seen: dict[Any, Any] = field(default_factory=dict)  # by policy: `destinations.seen.Seen`
+    shelves: dict[Any, Any] = field(default_factory=dict)  # by vault: `content.acting.Shelf`
     reading: threading.Lock = field(default_factory=threading.Lock)
     prices: PriceList | None = None
     route: Route = NOWHERE  # the routed destinations that take it

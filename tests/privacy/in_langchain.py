@@ -25,7 +25,6 @@ from spanloom.content import Category as C
 from tests.integrations.langchain.fakes import Chat
 from tests.privacy.canaries import Canaries
 
-
 NO_SCORES = "otlp openinference langsmith"
 
 

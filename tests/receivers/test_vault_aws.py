@@ -130,7 +130,7 @@ def test_envelope_keys_and_an_erasure_that_takes_every_version_along(aws, kms_ke
     after = kept(vault, "after", user("a"))
     assert vault.read(after) == "after"
     assert not vault.audit().faults
-    assert vault.counts() == {"kept": 5, "stored": 5, "failed": 0, "dropped": 0, "queued": 0, "shared": 0}
+    assert vault.counts() == {"kept": 5, "stored": 5, "failed": 0, "dropped": 0, "queued": 0}
 
 
 def test_versions_that_were_overwritten_or_deleted_go_too(aws, kms_key, opened):

@@ -21,7 +21,7 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
-from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situation, Slot
+from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situation
 from .category import Categories, Category, of_role
 from .digest import canonical_value
 from .marked import Marked
@@ -67,7 +67,7 @@ class Application:
         self._chain, self.at = chain, at
 
     def value(self, categories: Categories, value: Any) -> Any:
-        """What of `value` goes out: a plain value, with a `Slot` for each piece that a vault keeps; or `DROPPED`.
+        """What of `value` goes out: a plain value, or `DROPPED`.
 
         A message or a document inside of it passes the actions for its own category first.
         """
@@ -154,7 +154,7 @@ class Application:
     def _text(self, category: Category, text: str | None) -> Any:
         """As `value`, for a field that holds a text: what an action makes another kind of value of is its JSON."""
         shown = self.value((category,), text)
-        plain_text = shown is None or shown is DROPPED or isinstance(shown, (str, Slot))
+        plain_text = shown is None or shown is DROPPED or isinstance(shown, str)
         return shown if plain_text else canonical_value(shown)
 
     def _part(self, part: Part, said: Category) -> Part | None:
@@ -190,10 +190,7 @@ class Application:
         uri, file_id = self._text(said, part.uri), self._text(said, part.file_id)
         if DROPPED in (uri, file_id):
             return None
-        # Whoever may read the vault may not follow the address from here.
-        return replace(
-            part, uri=None if isinstance(uri, Slot) else uri, file_id=None if isinstance(file_id, Slot) else file_id
-        )
+        return replace(part, uri=uri, file_id=file_id)
 
     # ---------------------------------------------------------------- documents and tools
     def _one_text(self, category: Category, text: str | None) -> Any:
@@ -244,4 +241,4 @@ def _joined(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     return tuple(out)
 
 
-__all__ = ["FAILURES", "Application", "Slot", "shows"]
+__all__ = ["FAILURES", "Application", "shows"]

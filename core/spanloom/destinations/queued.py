@@ -79,8 +79,6 @@ class Queued:
         **more: Any,
     ) -> Delivery:
         """The running queue, by this destination's options."""
-        for vault in self.content.vaults:
-            vault.open()
         return Delivery(
             self.name,
             export,

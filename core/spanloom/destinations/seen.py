@@ -112,11 +112,12 @@ def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
         kind=step.kind if step is not None else Kind.OTHER,
         identity=ended.identity,
         recorded_ns=span.end_time or 0,
+        shelves=ended.shelves,
     )
     pass_ = Application(policy.chain, at)
     with suppress(Exception), GUARD.watching("spanloom.content.decide"):
         content = policy.apply(_read(ended), at)
-        return Seen(
+        shown = Seen(
             name=label(pass_.of(_NAMES, span.name)) or span.kind.name.lower(),
             step=_named(step, pass_) if step is not None else None,
             content=content,
@@ -133,6 +134,8 @@ def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
             status_description=_text(pass_.of(_ERROR, span.status.description)),
             root_name=label(pass_.of(_NAMES, ended.root_name)) or "",
         )
+        content.kept = at.settle()
+        return shown
     return Seen(span.kind.name.lower(), _nameless(step), Visible())
 
 

@@ -70,8 +70,8 @@ class Keyring:
         with self._connection() as db:
             with transaction(db):
                 count = db.execute("DELETE FROM keys WHERE subject = ?", (subject,)).rowcount
-            # `secure_delete` zeroes the rows that it deletes, but not what moving rows between pages left behind
-            # earlier (seen: 3 of 1,491 keys). Writing the file anew leaves nothing; also after a crash before this.
+            # `secure_delete` zeroes the rows that it deletes. What moving rows between pages left behind earlier it may
+            # miss (seen in a table with row ids: 3 of 1,491 keys); writing the file anew leaves nothing of either.
             db.execute("VACUUM")
         return int(count)
 

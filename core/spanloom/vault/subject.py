@@ -34,6 +34,10 @@ def pseudonym(kind: str, name: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+NOBODY_KNOWN = pseudonym("none", "")
+"""Stands where nobody can tell whose the content is: nothing is kept under it."""
+
+
 def checked(rule: Rule) -> Rule:
     """`rule`, or `ConfigurationError` where it is none."""
     if callable(rule) or rule in _FALLBACKS:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import os
 import threading
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -24,21 +21,20 @@ from .keys import Keys, WritingKeys
 from .objects import Objects, Place
 from .queue import Item, Queue, State
 from .sealed import opened, seal, taken_apart
-from .subject import Reference, Rule, checked, pseudonym, subject_of
+from .subject import NOBODY_KNOWN, Reference, Rule, checked, pseudonym, subject_of
 
 QUEUE_OBJECTS = 2_000
 QUEUE_MEGABYTES = 64.0
 WAIT_SECONDS = 5.0
 WRITERS = 4
 PROBE_SECONDS = 2.0
-_REMEMBERED = 4_096  # contents by their digest, so that two destinations keep one object
 _ERASE_SECONDS = 10.0  # for objects of the subject that are being written
 _TRIES = 3
 _MARKER, _MARKED = "vault.json", b'{"spanloom_vault": 1}\n'
 
 
 class Kept:
-    """Content that was handed to a vault. `reference` is known at once; whether it is stored, `wait` says."""
+    """Content that was handed to a vault under `reference`; whether it is stored, `wait` says."""
 
     __slots__ = ("_item", "_queue", "reference")
 
@@ -74,6 +70,8 @@ class Vault:
     try again, for `wait_seconds` at most. A store that is down is tried again after `probe_seconds`, then less and less
     often; until it is back, content is refused at once. What is not stored is dropped and counted.
 
+    `name` is what `loom.stats()` counts it under.
+
     Raises `ConfigurationError` for settings that cannot work; `open()` for a store or keys that cannot be used.
     """
 
@@ -83,6 +81,7 @@ class Vault:
         keys: Keys,
         *,
         subject: Rule = "user",
+        name: str = "vault",
         storage_options: Mapping[str, Any] | None = None,
         queue_objects: int = QUEUE_OBJECTS,
         queue_megabytes: float = QUEUE_MEGABYTES,
@@ -101,7 +100,7 @@ class Vault:
         ):  # fmt: skip
             if not value > 0:
                 raise ConfigurationError(f"Vault({setting}={value!r}) keeps nothing: write a number above 0.")
-        self.keys, self.wait_seconds = keys, wait_seconds
+        self.keys, self.name, self.wait_seconds = keys, name, wait_seconds
         self._subject = checked(subject)
         self._place = Place(store, storage_options, "Vault(store=…)")
         self._queue = Queue(
@@ -120,9 +119,6 @@ class Vault:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._secret = os.urandom(32)
-        self._remembered: OrderedDict[bytes, Kept] = OrderedDict()
-        self._shared = 0
         self._writing_keys = WritingKeys(self.keys, lambda s: erasure.erased_ns(self._place.objects(), s))
 
     def __repr__(self) -> str:
@@ -165,33 +161,35 @@ class Vault:
         return self._queue.stop(timeout) if last else self._queue.flush(timeout)
 
     def counts(self) -> dict[str, int]:
-        """`{kept, stored, failed, dropped, queued, shared}` of this process; `kept` is the sum of the four after it.
-        `failed`: the store did not take it. `dropped`: not tried, since the queue was full, its time over, the vault
-        closed or the subject erased. `shared`: the same content of the same span again, which counts once."""
-        return {**self._queue.counts(), "shared": self._shared}
+        """`{kept, stored, failed, dropped, queued}` of this process; `kept` is the sum of the four after it. `failed`:
+        the store did not take it. `dropped`: not tried, since the queue was full, its time over, the vault closed or
+        the subject erased."""
+        return self._queue.counts()
 
     # ---------------------------------------------------------------- keeping
-    def keep(self, identity: Identity, trace_id: int, span_id: int, recorded_ns: int, content: Any) -> Kept:
-        """Hand over `content`, a plain JSON value, recorded at `recorded_ns` (ns since 1970). Never waits for the
-        store, and never raises: what cannot be kept answers False to `wait`."""
-        deadline = time.monotonic() + self.wait_seconds
-        with GUARD.watching("spanloom.vault.keep"):
+    def reference(self, identity: Identity, trace_id: int, span_id: int, recorded_ns: int) -> str:
+        """A new reference, under which one plain JSON value of that span may be kept, recorded at `recorded_ns` (ns
+        since 1970). Never raises: where the function for the subject did, nothing can be kept under it."""
+        with suppress(Exception), GUARD.watching("spanloom.vault.reference"):
             subject = subject_of(self._subject, identity, trace_id)
-            data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-            digest = hmac.digest(self._secret, f"{subject}/{trace_id}/{span_id}/".encode() + data, hashlib.sha256)
-            with self._lock:
-                before = self._remembered.get(digest)
-                if before is not None and before.reason is None:
-                    self._shared += 1
-                    return before
-                item = Item(Reference.new(subject, trace_id, span_id, recorded_ns), data, deadline)
-                kept = self._remembered[digest] = Kept(self._queue, item)
-                while len(self._remembered) > _REMEMBERED:
-                    self._remembered.popitem(last=False)
-            self._queue.put(item)
-            return kept
-        # The function for the subject raised, or it is no JSON value: there is no key that it may be sealed with.
-        item = Item(Reference.new(pseudonym("none", ""), trace_id & (1 << 128) - 1, span_id & (1 << 64) - 1, 0), b"", 0)
+            return str(Reference.new(subject, trace_id, span_id, recorded_ns))
+        return str(Reference.new(NOBODY_KNOWN, trace_id & (1 << 128) - 1, span_id & (1 << 64) - 1, 0))
+
+    def keep(self, identity: Identity, trace_id: int, span_id: int, recorded_ns: int, content: Any) -> Kept:
+        """Hand over `content` of that span under a new reference: as `keep_under` does."""
+        return self.keep_under(self.reference(identity, trace_id, span_id, recorded_ns), content)
+
+    def keep_under(self, reference: str, content: Any) -> Kept:
+        """Hand over `content`, a plain JSON value, to be stored under `reference`. Never waits for the store, and never
+        raises: what cannot be kept answers False to `wait`. `reference#n` names the item `n` of a list."""
+        where = Reference.parse(reference)
+        if where.subject != NOBODY_KNOWN:  # there is no key that it may be sealed with
+            with suppress(Exception), GUARD.watching("spanloom.vault.keep"):
+                data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+                item = Item(where, data, time.monotonic() + self.wait_seconds)
+                self._queue.put(item)
+                return Kept(self._queue, item)
+        item = Item(where, b"", 0)
         self._queue.refuse(item)
         return Kept(self._queue, item)
 
@@ -220,12 +218,14 @@ class Vault:
 
     # ---------------------------------------------------------------- reading and erasing
     def read(self, reference: str) -> Any:
-        """The content, as it was kept. Nothing is cached: what is erased anywhere is unreadable here at once.
+        """The content, as it was kept; of `reference#n`, the item `n`. Nothing is cached: what is erased anywhere is
+        unreadable here at once.
 
         Raises `Erased`, `NotFound`, `Unreadable` (damaged, altered, or not these keys) or `Unavailable`; all of them
         are `VaultError`s.
         """
-        where = Reference.parse(reference)
+        whole, _, item = reference.partition("#") if isinstance(reference, str) else (reference, "", "")
+        where = Reference.parse(whole)
         with self._reaching():
             objects = self._objects()
             data = objects.get(where.path)
@@ -239,7 +239,13 @@ class Vault:
             raise NotFound(f"Nothing is stored under {where}.")
         if key is None:
             raise Unreadable(f"The key of {where} is not among these keys: are they the ones it was written with?")
-        return json.loads(opened(sealed, key, where.path).decode("utf-8", "surrogatepass"))
+        content = json.loads(opened(sealed, key, where.path).decode("utf-8", "surrogatepass"))
+        if not item:
+            return content
+        try:
+            return content[int(item)]
+        except (ValueError, LookupError, TypeError) as error:
+            raise NotFound(f"{where} holds no item {item!r}.") from error
 
     def erase(
         self,
@@ -286,9 +292,6 @@ class Vault:
             return audit.checked(audit.read(self._objects()), expected)
 
     def _forget(self, subject: str) -> None:
-        with self._lock:
-            for digest in [d for d, k in self._remembered.items() if k._item.reference.subject == subject]:
-                del self._remembered[digest]
         self._writing_keys.forget(subject)
         self._queue.discard(subject, _ERASE_SECONDS)
         self._writing_keys.forget(subject)

@@ -463,8 +463,8 @@ def test_an_erasure_while_two_processes_write(place, vault, tmp_path):
             )
 
     def said(output):
-        lines = [line.split() for line in output.read_text().splitlines() if line.startswith("1")]
-        return [(int(at), stored == "1", reference) for at, stored, reference, *_ in lines if reference]
+        whole = [line.split() for line in output.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [(int(line[0]), line[1] == "1", line[2]) for line in whole if line[0].isdigit()]
 
     try:
         wait_until(lambda: all(len(said(o)) > 20 for o in outputs), "both to write", DEADLINE)

@@ -162,27 +162,20 @@ def test_a_function_for_the_subject_that_raises_keeps_nothing(place, lenient):
     kept = vault.keep(BOTH, TRACE, SPAN, time.time_ns(), "CANARY")
     assert not kept.wait()
     assert kept.reason == "error"
-    assert vault.counts() == {"kept": 1, "stored": 0, "failed": 1, "dropped": 0, "queued": 0, "shared": 0}
+    assert vault.counts() == {"kept": 1, "stored": 0, "failed": 1, "dropped": 0, "queued": 0}
     assert not list(place.store.glob("objects/**/*"))
-    assert lenient.swallowed["spanloom.vault.keep"] == 1
+    assert lenient.swallowed["spanloom.vault.reference"] == 1
 
 
-# ---------------------------------------------------------------- once
-def test_two_destinations_keep_one_object(place, vault):
-    now = time.time_ns()
-    one, other = (vault.keep(user("u"), TRACE, SPAN, now, {"a": 1}) for _ in range(2))
-    assert one.wait()
-    assert other.wait()
-    assert one.reference == other.reference
-    apart = [
-        vault.keep(user("u"), TRACE, SPAN, now, {"a": 2}),
-        vault.keep(user("u"), TRACE, SPAN + 1, now, {"a": 1}),
-        vault.keep(user("v"), TRACE, SPAN, now, {"a": 1}),
-    ]
-    assert all(k.wait() for k in apart)
-    assert len(list(place.store.glob("objects/*/*/*/*"))) == 4
-    assert vault.counts()["stored"] == 4
-    assert vault.counts()["shared"] == 1
+def test_an_item_of_a_list_has_a_reference_of_its_own(vault):
+    reference = vault.reference(user("u"), TRACE, SPAN, time.time_ns())
+    assert vault.keep_under(reference, ["a", {"b": 1}]).wait()
+    assert [vault.read(reference), vault.read(f"{reference}#0"), vault.read(f"{reference}#1")] == [
+        ["a", {"b": 1}], "a", {"b": 1},
+    ]  # fmt: skip
+    for item in ("2", "x"):
+        with pytest.raises(NotFound, match="no item"):
+            vault.read(f"{reference}#{item}")
 
 
 def test_content_that_was_lost_is_kept_again(place):

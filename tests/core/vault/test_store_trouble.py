@@ -93,7 +93,8 @@ def test_one_who_waits_less_gives_up_for_all(place):
     vault = place.vault(writers=1)
     hanging = Hanging(vault)
     now = time.time_ns()
-    first, second = (vault.keep(user("u"), TRACE, 1, now, "shared") for _ in range(2))
+    reference = vault.reference(user("u"), TRACE, 1, now)
+    first = second = vault.keep_under(reference, "shared")
     assert hanging.going.acquire(timeout=DEADLINE)
     assert not first.wait(time.monotonic())
     assert not second.wait()
@@ -116,7 +117,7 @@ def test_a_full_queue_drops_and_counts(place, bound, content):
     assert not any(k.wait() for k in beyond)
     assert time.monotonic() - before < 5
     assert {k.reason for k in beyond} == {"queue is full"}
-    assert vault.counts() == {"kept": 16, "stored": 0, "failed": 0, "dropped": 10, "queued": 6, "shared": 0}
+    assert vault.counts() == {"kept": 16, "stored": 0, "failed": 0, "dropped": 10, "queued": 6}
     hanging.let_go.set()
     assert all(k.wait() for k in [first, *queued])
     assert not vault.flush()  # ten were lost
@@ -142,7 +143,7 @@ def test_close_is_bounded_and_counts_what_it_leaves(place):
     assert not vault.close(0.2)
     assert time.monotonic() - before < 5
     assert not any(k.wait() for k in several)
-    assert vault.counts() == {"kept": 5, "stored": 0, "failed": 1, "dropped": 4, "queued": 0, "shared": 0}
+    assert vault.counts() == {"kept": 5, "stored": 0, "failed": 1, "dropped": 4, "queued": 0}
     hanging.let_go.set()
     wait_until(lambda: not vault._queue._writing, "the writer to end")
     assert not list(place.store.glob("objects/*/*/*/*"))
@@ -163,7 +164,7 @@ def test_many_threads_keep_at_once(place):
     for thread in threads:
         thread.join(DEADLINE)
     assert results == [(True, True)] * 240
-    assert vault.counts() == {"kept": 240, "stored": 240, "failed": 0, "dropped": 0, "queued": 0, "shared": 0}
+    assert vault.counts() == {"kept": 240, "stored": 240, "failed": 0, "dropped": 0, "queued": 0}
 
 
 FORKING = """
