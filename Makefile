@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export UV_LINK_MODE := copy
 
-.PHONY: demo test check format conformance receivers soak setup upgrade clean
+.PHONY: demo test check format conformance receivers collector collector-test soak setup upgrade clean
 
 setup: $(VENV)/.ready
 
@@ -45,6 +45,13 @@ conformance: setup
 
 receivers: setup
 	$(BIN)/python -m pytest -m receiver
+
+# The real Collector, built once of Go modules (needs go) and kept in ~/.cache/spanloom; then the tests with it.
+collector:
+	$(PYTHON) tests/collector/binary.py
+
+collector-test: setup collector
+	$(BIN)/python -m pytest tests/collector -m collector
 
 # Thousands of runs: state and memory stay flat.
 soak: setup

@@ -1,5 +1,6 @@
 """The command line: `spanloom traces` lists the traces of a local file, `spanloom show` prints one as a tree,
-`spanloom costs` sums what they cost. `spanloom doctor` checks destinations, `spanloom vault` reads and erases content.
+`spanloom costs` sums what they cost. `spanloom doctor` checks destinations, `spanloom vault` reads and erases content,
+`spanloom collector-config` writes what a Collector needs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rich.console import Console
 from .. import __version__
 from ..store import Reading, StoreError
 from . import costs as cost_of
+from .collector import collector_config
 from .doctor import doctor
 from .listing import print_listing
 from .scores import print_scores
@@ -128,4 +130,5 @@ def _reading(path: Path) -> Iterator[Reading]:
 
 
 main.add_command(doctor)
+main.add_command(collector_config)
 main.add_command(vault)

@@ -19,6 +19,7 @@ from ..dialects.rendered import Rendered, known
 from ..errors import ConfigurationError
 from ..step import Step
 from ..weave import Ended
+from .behind_collector import BothDialects
 from .capture import policy_in_environment
 from .delivery import Delivery
 from .destination import Exporter, copies, copy_of, rendered
@@ -47,6 +48,10 @@ class Otlp(Queued):
     "openinference" (Phoenix's and Arize's). `queue_spans` bounds what waits to be sent; beyond it, spans are dropped
     and counted.
 
+    `behind_collector` is for a Collector that `spanloom collector-config` has configured: every span goes to it, with
+    Langfuse's attributes beside the GenAI ones and by default with all content, and the Collector decides what to keep,
+    what to hide and what each backend gets to see.
+
     Spans of other libraries go out with what the policy shows of them. One of a model call that is a step already, as
     instrumentations of openai or anthropic open them, has `spanloom.repeats_step`: leave it out of sums.
     """
@@ -58,13 +63,16 @@ class Otlp(Queued):
         protocol: Protocol | None = None,
         *,
         dialect: Dialect = "genai",
+        behind_collector: bool = False,
         compression: Literal["gzip", "deflate", "none"] | None = None,
         insecure: bool | None = None,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(options, name="otlp", content=policy_in_environment())
+        content = ContentPolicy.full() if behind_collector else policy_in_environment()
+        super().__init__(options, name="otlp", content=content)
         self.endpoint, self.headers = endpoint, headers
         self.dialect = dialect
+        self._both = BothDialects() if behind_collector else None
         self.compression, self.insecure = compression, insecure
         self.protocol: Protocol = protocol or cast(
             Protocol,
@@ -98,6 +106,18 @@ class Otlp(Queued):
             raise ConfigurationError(
                 f'Otlp(dialect={self.dialect!r}) is not known: write dialect="genai" or dialect="openinference".'
             )
+        if self._both is not None:
+            if self.dialect != "genai":
+                raise ConfigurationError(
+                    f"Otlp(behind_collector=True, dialect={self.dialect!r}) cannot work: leave out dialect, since the "
+                    "Collector is sent the GenAI conventions and Langfuse's attributes."
+                )
+            if self.sampling is not None:
+                raise ConfigurationError(
+                    "Otlp(behind_collector=True, sampling=…) cannot work: leave out sampling, since the Collector "
+                    "decides; `spanloom collector-config --keep 0.05` writes the same policy for it."
+                )
+            self._both.check()
         check_headers(self.headers, "Otlp(headers=…)")
         endpoint, setting = self.endpoint, "Otlp(endpoint=…)"
         for variable in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
@@ -163,7 +183,7 @@ class Otlp(Queued):
         return copy_of(ended, shown, made, self._resource, ended.span.parent, own, kept)
 
     def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
-        return rendered(ended, policy, self._render)
+        return rendered(ended, policy, self._both.of(ended, policy) if self._both is not None else self._render)
 
     def _own(self, ended: Ended, shown: Seen) -> Mapping[str, Any]:
         """What goes out of the live span: others' attributes, and Spanloom's in the GenAI conventions."""
@@ -176,9 +196,9 @@ class Otlp(Queued):
 
         One that repeats the model call of a step says so, for those who add up; its tokens are its library's to tell.
         """
-        return Rendered(
-            shown.name, ended.span.kind, {**genai.stamp(shown.content), **known({REPEATS: ended.repeats or None})}
-        )
+        beside = self._both.beside(ended, shown) if self._both is not None else {}
+        stamp = {**beside, **genai.stamp(shown.content), **known({REPEATS: ended.repeats or None})}
+        return Rendered(shown.name, ended.span.kind, stamp)
 
 
 _FILES = tuple(

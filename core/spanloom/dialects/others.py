@@ -10,6 +10,7 @@ Vercel's AI SDK.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -251,8 +252,18 @@ _STRUCTURE: frozenset[str] = frozenset((  # an attribute's name, or all of it up
     "asgi.event.type", "fastapi.route", "sampling",
 ))  # fmt: skip
 
-_URLS = {"url.full", "http.url", "http.target", "url.query", "url.path", "http.path"}
+URLS = {"url.full", "http.url", "http.target", "url.query", "url.path", "http.path"}
 _MOST_NUMBERS = 16  # in one attribute: beyond, it is a vector, which content can be guessed from
+
+
+def structure_pattern() -> str:
+    """The keys of what is structure, as a regular expression; some of what `content_pattern` finds is among them."""
+    return rf"^({'|'.join(map(re.escape, sorted(_STRUCTURE)))})(\.|$)"
+
+
+def content_pattern() -> str:
+    """The keys of what is known to hold content, as a regular expression, and nobody's name."""
+    return f"^({'|'.join(re.escape(key) for key, holds in _CONTENT.items() if holds not in (_WHO, _NAMES))})"
 
 
 @lru_cache(maxsize=8_192)
@@ -294,7 +305,7 @@ def _is_number(value: Any) -> bool:
 
 def is_url(key: str) -> bool:
     """Whether the attribute holds an address: its host and path are structure, its credentials and query are not."""
-    return key in _URLS
+    return key in URLS
 
 
 def bare_url(key: str, url: Any) -> str | None:
