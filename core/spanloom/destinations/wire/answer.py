@@ -7,7 +7,11 @@ import sys
 from dataclasses import dataclass
 from typing import Protocol
 
-USER_AGENT = f"Spanloom/{sys.modules[__name__.partition('.')[0]].__version__} OTLP-Exporter-Python"
+
+def user_agent() -> str:
+    """What every request says of its sender, as OTLP asks for."""
+    spanloom = sys.modules[__name__.partition(".")[0]]  # its version stands at the top, which is not ours to import
+    return f"Spanloom/{spanloom.__version__} OTLP-Exporter-Python"
 
 
 class Verdict(enum.Enum):

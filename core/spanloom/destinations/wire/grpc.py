@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .answer import USER_AGENT, Answer, Verdict
+from .answer import Answer, Verdict, user_agent
 
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _LATER = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
@@ -32,7 +32,7 @@ class GrpcWire:
         import grpc  # noqa: PLC0415  costs 100 ms: only where used
 
         options = [
-            ("grpc.primary_user_agent", USER_AGENT),
+            ("grpc.primary_user_agent", user_agent()),
             ("grpc.initial_reconnect_backoff_ms", 200),  # our own waiting is longer than its own
             ("grpc.min_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 2_000),

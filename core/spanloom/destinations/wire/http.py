@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from .answer import USER_AGENT, Answer, Verdict
+from .answer import Answer, Verdict, user_agent
 
 if TYPE_CHECKING:
     import requests
@@ -74,7 +74,7 @@ class HttpWire:
     ) -> None:
 
         self._url, self._compression, self._tls = url, compression, tls or Tls()
-        said = {"user-agent": USER_AGENT, "content-type": content_type}
+        said = {"user-agent": user_agent(), "content-type": content_type}
         if compression != "none":
             said["content-encoding"] = compression
         self._headers = {**said, **{name.lower(): value for name, value in headers.items()}}
