@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export UV_LINK_MODE := copy
 
-.PHONY: demo test check format conformance receivers soak setup upgrade clean
+.PHONY: demo test check format conformance receivers faults soak setup upgrade clean
 
 setup: $(VENV)/.ready
 
@@ -45,6 +45,11 @@ conformance: setup
 
 receivers: setup
 	$(BIN)/python -m pytest tests/receivers -m receiver
+
+# Receivers, networks and disks that fail: prints its table, and writes it to fault-table.json.
+# SPANLOOM_FAULTS_SECONDS=60 is the length of the receiver's absence that the docs' figures are of.
+faults: setup
+	$(BIN)/python -m pytest tests/faults -m faults
 
 # Thousands of runs: state and memory stay flat.
 soak: setup

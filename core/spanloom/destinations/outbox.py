@@ -29,6 +29,7 @@ from .wire.encoding import Batch, halves, in_pieces
 
 LONGEST_WAIT = 30.0  # seconds between two attempts
 _LOOK_SECONDS = 5.0  # how often to look for what dead processes left
+_CLOSE_SECONDS = 0.5  # that a shutdown waits for the thread to close its file; it ends without too
 _CACHED_BYTES = 16 * 1024 * 1024  # of what is on the disk, kept at hand too
 _MEMORY_BYTES = 16 * 1024 * 1024  # of what could not be written to the disk
 LEAST_BYTES = 256 * 1024  # what a receiver's refusals teach of its limit never goes below
@@ -163,12 +164,14 @@ class Outbox:
                     one.next = 0.0
 
     def close(self) -> None:
-        """Stop sending: the thread ends, and gives up its claim on what is in the file. Returns at once."""
+        """Stop sending: the thread ends, closes the file, and gives up its claim on what is in it."""
         with self._changed:
             self._changed.notify_all()
         for line in self._lines.values():
             line.abandon()
-        if not self._thread.is_alive():
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_SECONDS)
+        else:
             self._spool.close()
 
     def leave_to_parent(self) -> None:
