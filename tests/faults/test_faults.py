@@ -332,7 +332,7 @@ def spooled(tmp_path):
 
 
 def test_disk_full(start, spooled, receiver, table):
-    path, otlp = spooled
+    _, otlp = spooled
     healthy_p99(start, otlp, table, True)
     app = start(otlp(receiver.url))
     receiver.mode = "503"
@@ -390,7 +390,7 @@ def test_spool_corrupted_while_it_is_used(start, spooled, receiver, table):
 
 
 def test_kill_9_during_export(start, spooled, receiver, table, tmp_path):
-    path, otlp = spooled
+    _, otlp = spooled
     healthy_p99(start, otlp, table, True)
     app = start(otlp(receiver.url))
     receiver.mode = "hang"
@@ -410,7 +410,7 @@ def test_kill_9_during_export(start, spooled, receiver, table, tmp_path):
 
 
 def test_kill_9_while_recording_loses_only_what_ended_just_before(start, spooled, receiver, table, tmp_path):
-    path, otlp = spooled
+    _, otlp = spooled
     log = tmp_path / "ended.log"
     app = start(otlp(receiver.url))
     app.record_and_say(30.0, str(log))

@@ -58,6 +58,8 @@ class WaitingSpans:
             victims = self._victims(new, own)
             gone += victims
             if victims[0] is new:
+                if own is not None and not own.spans:
+                    (self._clean if new.trace in self._clean else self._failed).pop(new.trace)
                 return gone
         if own is None:
             own = _Trace(self._order)

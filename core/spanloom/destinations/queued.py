@@ -17,7 +17,7 @@ from .outbox import SpoolSettings
 
 SPOOL_BYTES = 1024 * 1024 * 1024
 SPOOL_SECONDS = 24 * 3600.0
-_SPOOLING_SECONDS = 0.1  # how long a span waits for others before it is written down
+_SPOOLING_SECONDS = 0.05  # how long a span waits for others before it is written down
 
 
 class QueueOptions(TypedDict, total=False):
