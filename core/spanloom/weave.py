@@ -41,6 +41,10 @@ class Ended:
     reading: threading.Lock = field(default_factory=threading.Lock)
     prices: PriceList | None = None
     repeats: bool = False  # a span of another library, of a model call that is a step already
+    # told by the first queue that it enters
+    trace: int = 0
+    weight: int = 0  # about how many bytes it keeps alive
+    error: bool = False
 
     def settle(self) -> None:
         """On a worker: work out what the step cost, unless another one has."""

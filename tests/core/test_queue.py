@@ -2,29 +2,42 @@
 
 import threading
 import time
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spanloom import Otlp
-from spanloom.destinations.queue import Waiting, WaitingSpans
+from spanloom.destinations.queue import WaitingSpans
 from spanloom.destinations.weight import SPAN_BYTES, weight_of
 from spanloom.step import Content, Deferred, Kind, Message, Outcome, Step, Text
 from spanloom.testing import Memory
 
 
+@dataclass
+class Span:
+    name: object
+    trace: int
+    weight: int
+    error: bool
+
+
 def span(trace, n=0, error=False, weight=100):
-    return Waiting(f"{trace}.{n}", trace, weight, 0, error=error)
+    return Span(f"{trace}.{n}", trace, weight, error)
+
+
+def names(some):
+    return [one.name for one, _ in some]
 
 
 def filled(most, *spans, most_bytes=10**9):
     waiting = WaitingSpans(most, most_bytes)
-    gone = [one.item for new in spans for one in waiting.add(new)]
+    gone = [name for new in spans for name in names(waiting.add(new, 0))]
     return waiting, gone
 
 
 def left(waiting):
-    return [one.item for one in waiting.take(10**6, 10**6)]
+    return names(waiting.clear())
 
 
 def test_a_new_trace_does_not_get_in_where_it_is_full_and_those_before_it_stay_whole():
@@ -42,8 +55,8 @@ def test_an_older_trace_goes_on_at_the_cost_of_the_youngest_which_goes_whole():
 def test_the_rest_of_a_trace_that_was_cut_stays_out_until_there_is_room_to_speak_of():
     waiting, gone = filled(4, span(1), span(2), span(3), span(3, 1), span(1, 1), span(3, 2))
     assert gone == ["3.0", "3.1", "3.2"]
-    assert [one.item for one in waiting.take(2, 9)] == ["1.0", "1.1"]
-    assert waiting.add(span(3, 3)) == []
+    assert names(waiting.take(2)) == ["1.0", "1.1"]
+    assert waiting.add(span(3, 3), 0) == []
 
 
 def test_an_error_gets_in_at_the_cost_of_the_youngest_trace_without_one():
@@ -91,21 +104,21 @@ spans = st.lists(
 def test_it_stays_bounded_loses_no_count_and_no_error_while_others_can_go(coming, most, most_bytes, every):
     waiting, offered, gone, taken = WaitingSpans(most, most_bytes), [], [], []
     for n, (trace, error, weight) in enumerate(coming):
-        new = Waiting(n, trace, weight, 0, error=error)
-        offered.append(n)
-        before = {one.item: one for key in (waiting._clean, waiting._failed) for t in key.values() for one in t.spans}
-        out = waiting.add(new)
-        gone += [one.item for one in out]
-        assert len(waiting) <= most
-        assert waiting.weight <= most_bytes or len(waiting) == 1
-        if any(one.error for one in out):  # only where nothing but errors is there
-            stays = set(before) - {one.item for one in out}
-            assert all(before[item].error for item in stays)
+        new = Span(n, trace, weight, error)
+        offered.append((n, n % 3))
+        before = {one.name: one for key in (waiting._clean, waiting._failed) for t in key.values() for one in t.spans}
+        out = waiting.add(new, n % 3)
+        gone += [(one.name, round) for one, round in out]
+        assert waiting.count <= most
+        assert waiting.weight <= most_bytes or waiting.count == 1
+        if any(one.error for one, _ in out):  # only where nothing but errors is there
+            stays = set(before) - set(names(out))
+            assert all(before[name].error for name in stays)
         if every and n % every == 0:
-            taken += [one.item for one in waiting.take(2, 2)]
-    taken += left(waiting)
+            taken += [(one.name, round) for one, round in waiting.take(2)]
+    taken += [(one.name, round) for one, round in waiting.clear()]
     assert sorted(gone + taken) == offered
-    assert (len(waiting), waiting.weight) == (0, 0)
+    assert (waiting.count, waiting.weight) == (0, 0)
 
 
 # ---------------------------------------------------------------- the estimate

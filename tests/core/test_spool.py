@@ -179,15 +179,14 @@ def test_what_is_refused_for_good_is_counted_and_leaves_the_disk(configured, htt
     assert len(http_sink.requests) == 1
 
 
-def test_a_batch_that_makes_the_receiver_stumble_does_not_hold_up_the_others(configured, http_sink, path):
+def test_a_batch_that_makes_the_receiver_stumble_does_not_hold_up_the_others(configured, http_sink, path, monkeypatch):
+    monkeypatch.setattr("spanloom.destinations.outbox.STUMBLE_SECONDS", 1.0)
     http_sink.statuses = [500]
     loom = configured(Otlp(http_sink.url, spool=path))
     record(loom, 1)
     wait_until(lambda: http_sink.requests, "the first attempt")
     record(loom, 1, start=1)
-    wait_until(lambda: [s.step for s in http_sink.spans] == ["s1"], "the next one to pass it")
-    wait_until(lambda: counts_of(loom)["queued"] == 1, "its acknowledgement")
-    assert loom.flush()
+    wait_until(lambda: len(http_sink.spans) == 2, "both")
     assert [s.step for s in http_sink.spans] == ["s1", "s0"]
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -23,7 +23,7 @@ from opentelemetry.trace import StatusCode
 from ..guard import GUARD, log
 from ..scores import Score
 from ..weave import Ended
-from .queue import Waiting, WaitingSpans
+from .queue import Gone, Waiting, WaitingSpans
 from .receipt import Receipt
 from .weight import SPAN_BYTES, weight_of
 
@@ -32,7 +32,7 @@ QUEUE_BYTES = 64 * 1024 * 1024
 BATCH_SPANS = 512
 DELAY_SECONDS = 1.0
 _IDLE_SECONDS = 1.0
-_SCORES_AT_ONCE = 32  # each may be a request of its own: spans must not wait for long
+_SCORES_AT_ONCE = 32  # each may be a request of its own: what cannot be delivered must not take its time for all
 
 Export = Callable[[list[Ended]], int | Receipt]
 
@@ -98,7 +98,7 @@ class Delivery:
         with self._condition:
             counts = {
                 "offered": self._offered,
-                "queued": len(self._queue) + self._under_way,
+                "queued": self._queue.count + self._under_way,
                 "exported": self._exported,
                 "dropped": self._dropped.total(),
                 "failed": self._failed.total(),
@@ -121,22 +121,24 @@ class Delivery:
             self._put(score)
 
     def _put(self, item: Ended | Score) -> None:
-        trace, error, weight = _nature(item)
+        new = _known(item)
         with self._condition:
             self._offered += 1
             if self._stopped:
                 self._dropped["stopped"] += 1
                 return
             self._open[self._round] += 1
-            new = Waiting(item, trace or -self._offered, weight, self._round, error=error)
-            gone = self._queue.add(new)
-            first = bool(gone) and "queue_full" not in self._dropped
+            gone = self._queue.add(new, self._round)
+            first = False
             if gone:
+                first = "queue_full" not in self._dropped
                 self._drop(gone, "queue_full")
             if self._thread is None:
                 self._start()
-            elif len(self._queue) == self._batch or (self._prompt and len(self._queue) == 1):
-                self._condition.notify_all()
+            else:
+                waiting = self._queue.count
+                if waiting == self._batch or (self._prompt and waiting == 1):
+                    self._condition.notify_all()
         if first:
             log.warning(
                 "spanloom: the queue of %s is full (%d spans, about %d MB): dropping, and counting",
@@ -148,7 +150,7 @@ class Delivery:
     def wake(self) -> None:
         """Begin to send what is queued, without waiting for a full batch."""
         with self._condition:
-            self._wanted = len(self._queue) > 0
+            self._wanted = self._queue.count > 0
             if self._wanted and self._thread is None:
                 self._start()
             self._condition.notify_all()
@@ -162,7 +164,7 @@ class Delivery:
         """
         deadline = time.monotonic() + timeout
         self.wake()
-        if self._thread is None and self._queue:
+        if self._thread is None and self._queue.count:
             self._work_here(deadline)
         with self._condition:
             mine = self._round
@@ -189,13 +191,12 @@ class Delivery:
             self._condition.notify_all()
         return done
 
-    def _drop(self, gone: list[Waiting], reason: str) -> None:
+    def _drop(self, gone: Gone, reason: str) -> None:
         self._dropped[reason] += len(gone)
-        for one in gone:
-            self._open[one.round] -= 1
-        self._forget_rounds({one.round for one in gone})
+        self._close_rounds(Counter(round for _, round in gone))
 
-    def _forget_rounds(self, rounds: Iterable[int]) -> None:
+    def _close_rounds(self, rounds: Counter[int]) -> None:
+        self._open.subtract(rounds)
         for round in rounds:
             if self._open[round] <= 0:
                 del self._open[round]
@@ -221,45 +222,44 @@ class Delivery:
         if self._hurry is not None:
             self._hurry(deadline)
         before = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        while self._queue and time.monotonic() < deadline:
+        while self._queue.count and time.monotonic() < deadline:
             with self._condition:
-                batch = self._queue.take(self._batch, _SCORES_AT_ONCE)
+                batch = self._queue.take(self._batch)
                 self._under_way += len(batch)
             self._work(batch)
         detach(before)
 
-    def _work(self, batch: list[Waiting]) -> None:
-        spans = [one for one in batch if not isinstance(one.item, Score)]
-        scores = [one for one in batch if isinstance(one.item, Score)]
+    def _work(self, batch: Gone) -> None:
+        spans = [(one, round) for one, round in batch if not isinstance(one, _Other) or not one.is_score]
+        scores: Gone = [(one, round) for one, round in batch if isinstance(one, _Other) and one.is_score]
         with suppress(Exception), GUARD.watching("spanloom.destinations.settle"):
-            for one in spans:
-                if isinstance(one.item, Ended):
-                    one.item.settle()
+            for one, _ in spans:
+                if isinstance(one, Ended):
+                    one.settle()
         if spans:
             self._hand_on(spans, self._export, f"spanloom.destinations.{self.name}")
-        if scores and self.export_scores is not None:
-            self._hand_on(scores, self.export_scores, f"spanloom.destinations.{self.name}.scores")
+        if self.export_scores is not None:
+            for n in range(0, len(scores), _SCORES_AT_ONCE):
+                some = scores[n : n + _SCORES_AT_ONCE]
+                self._hand_on(some, self.export_scores, f"spanloom.destinations.{self.name}.scores")
 
-    def _hand_on(self, batch: list[Waiting], export: Callable[[list[Any]], int | Receipt], where: str) -> None:
-        receipt = Receipt(len(batch))
-        reason = "error"
+    def _hand_on(self, batch: Gone, export: Callable[[list[Any]], int | Receipt], where: str) -> None:
+        receipt, reason = Receipt(len(batch)), "error"
         try:
             with suppress(Exception), GUARD.watching(where):
-                given = export([one.item for one in batch])
+                given = export([one.item if isinstance(one, _Other) else one for one, _ in batch])
+                reason = "not_taken"
                 if isinstance(given, Receipt):
-                    receipt = given
+                    receipt, reason = given, ""
                 else:
                     receipt.took(given)
-                    reason = "not_taken"
-                    receipt.lost_rest(reason)
-                reason = ""
         finally:
             if reason:
                 receipt.lost_rest(reason)
             self._settle_later(batch, receipt)
 
-    def _settle_later(self, batch: list[Waiting], receipt: Receipt) -> None:
-        rounds = Counter(one.round for one in batch)
+    def _settle_later(self, batch: Gone, receipt: Receipt) -> None:
+        rounds = Counter(round for _, round in batch)
         left = len(batch)
 
         def settle(exported: int, failed: Counter[str]) -> None:
@@ -271,8 +271,7 @@ class Delivery:
                 self._exported += exported
                 self._failed += failed
                 if left <= 0:
-                    self._open.subtract(rounds)
-                    self._forget_rounds(rounds)
+                    self._close_rounds(rounds)
                 self._condition.notify_all()
 
         receipt.tell(settle)
@@ -283,35 +282,48 @@ class Delivery:
             with suppress(Exception), GUARD.watching("spanloom.destinations.tick"):
                 self._tick()
 
-    def _next(self) -> list[Waiting] | None:
+    def _next(self) -> Gone | None:
         """The next batch, when it is full, asked for, or the delay is over; an empty one when idle; None at the end."""
         with self._condition:
             if self._prompt and not self._wait(_IDLE_SECONDS, 1):
                 return None if self._stopped else []
             self._wait(self._delay, self._batch)
-            batch = self._queue.take(self._batch, _SCORES_AT_ONCE)
+            batch = self._queue.take(self._batch)
             self._under_way += len(batch)
-            if not self._queue:
+            if not self._queue.count:
                 self._wanted = False
             return None if self._stopped and not batch else batch
 
     def _wait(self, seconds: float, spans: int) -> bool:
         """Until so many spans are there, or are asked for, or the time is over; whether there is any."""
         deadline = time.monotonic() + seconds
-        while not self._stopped and not self._wanted and len(self._queue) < spans:
+        while not self._stopped and not self._wanted and self._queue.count < spans:
             left = deadline - time.monotonic()
             if left <= 0:
                 break
             self._condition.wait(left)
-        return len(self._queue) > 0
+        return self._queue.count > 0
 
 
-def _nature(item: Ended | Score) -> tuple[int, bool, int]:
-    """The trace (0: of none), whether it holds an error, and about how many bytes."""
-    if isinstance(item, Ended):
-        ids, status = getattr(item.span, "context", None), getattr(item.span, "status", None)
-        error = status is not None and status.status_code is StatusCode.ERROR
-        return (ids.trace_id if ids is not None else 0), error, weight_of(item)
-    if isinstance(item, Score):
-        return int(item.trace_id, 16), False, SPAN_BYTES
-    return 0, False, SPAN_BYTES
+class _Other:
+    """What is no span: a score, which waits in the same queue, with its trace."""
+
+    __slots__ = ("error", "is_score", "item", "trace", "weight")
+
+    def __init__(self, item: Any) -> None:
+        self.item, self.is_score = item, isinstance(item, Score)
+        self.trace = int(item.trace_id, 16) if self.is_score else -id(self)
+        self.weight, self.error = SPAN_BYTES, False
+
+
+def _known(item: Any) -> Waiting:
+    """The item as the queue sees it, looked at once for all destinations."""
+    if type(item) is not Ended:
+        return _Other(item)
+    if not item.weight:
+        span = item.span
+        ids, status = getattr(span, "context", None), getattr(span, "status", None)
+        item.trace = ids.trace_id if ids is not None else -id(item)
+        item.error = status is not None and status.status_code is StatusCode.ERROR
+        item.weight = weight_of(item)
+    return item

@@ -28,6 +28,7 @@ from .wire import Answer, Verdict
 from .wire.encoding import Batch, halves, in_pieces
 
 LONGEST_WAIT = 30.0  # seconds between two attempts
+STUMBLE_SECONDS = 2.0  # that a batch is put off which the receiver stumbled over, doubled each time
 _LOOK_SECONDS = 5.0  # how often to look for what dead processes left
 _CLOSE_SECONDS = 0.5  # that a shutdown waits for the thread to close its file; it ends without too
 _CACHED_BYTES = 16 * 1024 * 1024  # of what is on the disk, kept at hand too
@@ -85,6 +86,7 @@ class Outbox:
         self._rescuing = threading.Lock()
         self._keys = self._cached = self._memory = self._bytes = 0
         self._first_key = self._generation = 0
+        self._news = 0  # what the thread may wait for has come
         self._sending: _Pending | None = None
         self._sent: list[Place] = []  # taken by the receiver, and still on the disk
         self._recovered = self._others_lost = self._unspooled = 0
@@ -153,6 +155,7 @@ class Outbox:
             else:
                 one.body = None
             self._insert(one)
+            self._news += 1
             self._changed.notify_all()
         return True
 
@@ -162,6 +165,8 @@ class Outbox:
             for lane in self._pending.values():
                 for one in lane.values():
                     one.next = 0.0
+            self._news += 1
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Stop sending: the thread ends, closes the file, and gives up its claim on what is in it."""
@@ -201,36 +206,34 @@ class Outbox:
             self._looked = now
             self._look()
         self._look_at_file()
-        one, wait = self._due(now)
-        if one is not None:
-            try:
-                self._try(one)
-            finally:
-                self._sending = None
-        elif wait > 0:
-            self._pause.wait(wait)
-        else:
+        before = self._news
+        one, seconds = self._due(now)
+        if one is None:
             with self._changed:
-                if not self._pause.ended and not any(self._pending.values()):
-                    self._changed.wait(_LOOK_SECONDS)
+                if not self._pause.ended and self._news == before:
+                    self._changed.wait(seconds)
+            return
+        try:
+            self._try(one)
+        finally:
+            self._sending = None
 
     def _due(self, now: float) -> tuple[_Pending | None, float]:
-        """The next batch to try; else how long to wait for one, 0 where there is none at all."""
-        soonest = 0.0
+        """The next batch to try; else how long to wait for one."""
+        soonest = _LOOK_SECONDS
         with self._changed:
             for lane, waiting in self._pending.items():
                 if not waiting:
                     continue
                 wait = self._lines[lane].wait
                 if wait <= 0:
-                    later = _LOOK_SECONDS
                     for one in waiting.values():
                         if one.next <= now:
                             self._sending = one
                             return one, 0.0
-                        later = min(later, one.next - now)
-                    wait = later
-                soonest = min(soonest or _LOOK_SECONDS, max(wait, 0.001))
+                        soonest = min(soonest, one.next - now)
+                else:
+                    soonest = min(soonest, wait)
         return None, soonest
 
     def _try(self, one: _Pending) -> None:
@@ -269,7 +272,7 @@ class Outbox:
         now = time.monotonic()
         if answer.verdict is Verdict.TROUBLE:  # this batch may be what it cannot take: others go before it
             one.failures += 1
-            one.next = now + min(300.0, 2.0 ** min(one.failures, 9))
+            one.next = now + min(300.0, STUMBLE_SECONDS * 2.0 ** min(one.failures - 1, 9))
         self._voice.once(f"away:{one.lane}", "%s. What it should have waits in %s.", answer.said, self._settings.path)
         with self._changed:
             old = [

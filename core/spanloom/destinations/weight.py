@@ -1,22 +1,25 @@
 """About how many bytes an ended span keeps alive, told in a few microseconds on the application's thread.
 
-An estimate, not a measurement: the texts that a look of a few levels finds, of long lists a sample, and a fixed share
+An estimate, not a measurement: the texts that a look of a few levels finds, in lists by a sample, and a fixed share
 for the span itself. What several spans share is counted for each of them, so that the sum errs to the safe side.
 Content is read, at its cost, on the worker only.
 """
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from ..step import Content, Deferred, Step
 
 SPAN_BYTES = 2_500  # a live span of the SDK with its attributes, the step and what holds them, measured
 _DEPTH = 4
-_SAMPLE = 3  # of the items of a list or dict: those at its end, which a conversation grows by
+_SAMPLE = 2  # of the items of a list or dict: those at its end, which a conversation grows by
+_TEXTS = ("content", "text", "page_content", "text_resource", "blocks")  # what holds a message's or a document's text
+_SMALL = 20  # entries of a dict
 _EACH = 48  # bytes of an object beside its text
 _NOTHING: tuple[Any, ...] = ()
-_FIELDS = tuple(Content.__slots__)
+_fields = attrgetter(*Content.__slots__)
 
 
 def weight_of(item: Any) -> int:
@@ -24,12 +27,12 @@ def weight_of(item: Any) -> int:
     step: Step | None = getattr(item, "step", None)
     if step is None:
         return SPAN_BYTES
-    total, content = SPAN_BYTES, step.content
+    total = SPAN_BYTES
     try:
-        for name in _FIELDS:
-            value = getattr(content, name)
-            if value is not None and value is not _NOTHING:
-                total += _weight(value, _DEPTH)
+        for value in _fields(step.content):
+            if value is None or value is _NOTHING:
+                continue
+            total += len(value) if type(value) is str else _weight(value, _DEPTH)
     except Exception:  # an object of the application's that lets nobody look, or that another thread is writing to
         return total
     return total
@@ -37,28 +40,30 @@ def weight_of(item: Any) -> int:
 
 def _weight(value: Any, depth: int) -> int:
     kind = type(value)
-    if kind is str or kind is bytes:
-        return _EACH + len(value)
     if kind is Deferred:
-        return sum(_weight(argument, depth) for argument in value.args)
-    if kind is int or kind is float or kind is bool or value is None or depth == 0:
+        value = value.args
+        kind = tuple
+    if depth == 0:
         return _EACH
     if kind is list or kind is tuple:
+        found = 0
         some = value[-_SAMPLE:]
-        if not some:
-            return _EACH
-        return _EACH + sum([_weight(one, depth - 1) for one in some]) * len(value) // len(some)
+        for one in some:
+            found += len(one) if type(one) is str else _weight(one, depth - 1)
+        return _EACH + (found * len(value) // _SAMPLE if len(value) > _SAMPLE else found)
     if kind is dict:
-        values = value
-    else:
-        values = getattr(value, "__dict__", None)
-        if type(values) is not dict:
-            return _EACH
+        total = _EACH * len(value)
+        if total <= _EACH * _SMALL:
+            for one in list(value.values())[-_SAMPLE:]:
+                total += len(one) if type(one) is str else _weight(one, depth - 1)
+        return total
+    if kind is str or kind is bytes:
+        return len(value)
+    named = getattr(value, "__dict__", None)
     total = _EACH
-    for one in values.values():
-        one_kind = type(one)
-        if one_kind is str:
-            total += len(one)
-        elif (one_kind is list or one_kind is tuple or one_kind is dict) and one:
-            total += _weight(one, depth - 1)
+    if type(named) is dict:
+        for name in _TEXTS:
+            if name in named:
+                text = named[name]
+                total += len(text) if type(text) is str else _weight(text, depth - 1)
     return total
