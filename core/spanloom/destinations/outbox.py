@@ -6,8 +6,7 @@ import os
 import threading
 import time
 import weakref
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from opentelemetry.context import (
 from ..guard import GUARD
 from ..spool import Place, Spool, SpoolError
 from .line import Line, Pause
+from .pending import Pending, PendingBatches
 from .receipt import Receipt
 from .voice import Voice
 from .wire import Answer, Verdict
@@ -46,20 +46,6 @@ class SpoolSettings:
     longest_wait: float = LONGEST_WAIT
 
 
-class _Pending:
-    """A batch that waits. `place` is None where it is in memory only, `body` where it is on the disk only, and
-    `receipt` where another process made it. `born` is monotonic."""
-
-    __slots__ = ("body", "born", "failures", "items", "lane", "next", "place", "receipt")
-
-    def __init__(
-        self, lane: str, items: int, body: bytes | None, place: Place | None, receipt: Receipt | None, born: float
-    ) -> None:
-        self.lane, self.items, self.body, self.place = lane, items, body, place
-        self.receipt, self.born = receipt, born
-        self.failures, self.next = 0, 0.0
-
-
 class Outbox:
     """Takes batches from the worker at the speed of the disk, and sends them on a thread of its own, oldest first.
 
@@ -81,13 +67,12 @@ class Outbox:
         self._name, self._lines, self._pause, self._voice = name, lines, pause, voice
         self._settings, self._timeout, self._most = settings, timeout, batch_bytes
         self._spool = Spool(settings.path, name, settings.most_bytes)
-        self._pending: dict[str, OrderedDict[int, _Pending]] = {lane: OrderedDict() for lane in lines}
+        self._pending = PendingBatches(lines)
         self._changed = threading.Condition()
         self._rescuing = threading.Lock()
-        self._keys = self._cached = self._memory = self._bytes = 0
-        self._first_key = self._generation = 0
+        self._generation = self._bytes = 0
         self._news = 0  # what the thread may wait for has come
-        self._sending: _Pending | None = None
+        self._sending: Pending | None = None
         self._sent: list[Place] = []  # taken by the receiver, and still on the disk
         self._recovered = self._others_lost = self._unspooled = 0
         self._looked = 0.0
@@ -107,10 +92,8 @@ class Outbox:
         Spans and scores that wait, from other processes too; bytes of the file in use; sent and lost of those that
         other processes left; those that could not be written to the disk; and files set aside as corrupted.
         """
-        with self._changed:
-            waiting = sum(one.items for lane in self._pending.values() for one in lane.values())
         return {
-            "waiting": waiting,
+            "waiting": self._pending.items,
             "bytes": self._bytes,
             "recovered": self._recovered,
             "lost": self._others_lost,
@@ -135,7 +118,7 @@ class Outbox:
             (place,), gone = self._spool.append([(batch.lane, batch.items, batch.body)])
         except SpoolError:
             with self._changed:
-                if self._memory and self._memory + len(batch.body) > _MEMORY_BYTES:
+                if self._pending.memory and self._pending.memory + len(batch.body) > _MEMORY_BYTES:
                     return False
             self._unspooled += batch.items
             self._voice.once(
@@ -147,14 +130,9 @@ class Outbox:
                 self._give_up(gone)
         self._look_at_file()
         with self._changed:
-            one = _Pending(batch.lane, batch.items, batch.body, place, receipt, time.monotonic())
-            if place is None:
-                self._memory += len(batch.body)
-            elif self._cached + len(batch.body) <= _CACHED_BYTES:
-                self._cached += len(batch.body)
-            else:
-                one.body = None
-            self._insert(one)
+            at_hand = place is None or self._pending.cached + len(batch.body) <= _CACHED_BYTES
+            body = batch.body if at_hand else None
+            self._pending.add(Pending(batch.lane, batch.items, body, place, receipt, time.monotonic()))
             self._news += 1
             self._changed.notify_all()
         return True
@@ -162,9 +140,8 @@ class Outbox:
     def hurry(self) -> None:
         """Somebody waits: what was put off is tried now."""
         with self._changed:
-            for lane in self._pending.values():
-                for one in lane.values():
-                    one.next = 0.0
+            for one in self._pending:
+                one.next = 0.0
             self._news += 1
             self._changed.notify_all()
 
@@ -193,7 +170,7 @@ class Outbox:
             self._pause.wait(1.0)  # after an error of our own
         self._forget_sent()
         with self._changed:
-            unwritten = [one for lane in self._pending.values() for one in lane.values() if one.place is None]
+            unwritten = [one for one in self._pending if one.place is None]
         for one in unwritten:
             self._lose(one, "shutdown")
         for line in self._lines.values():
@@ -218,25 +195,24 @@ class Outbox:
         finally:
             self._sending = None
 
-    def _due(self, now: float) -> tuple[_Pending | None, float]:
+    def _due(self, now: float) -> tuple[Pending | None, float]:
         """The next batch to try; else how long to wait for one."""
-        soonest = _LOOK_SECONDS
+        seconds = _LOOK_SECONDS
         with self._changed:
-            for lane, waiting in self._pending.items():
-                if not waiting:
+            for name, line in self._lines.items():
+                if not self._pending.waits(name):
                     continue
-                wait = self._lines[lane].wait
-                if wait <= 0:
-                    for one in waiting.values():
-                        if one.next <= now:
-                            self._sending = one
-                            return one, 0.0
-                        soonest = min(soonest, one.next - now)
-                else:
-                    soonest = min(soonest, wait)
-        return None, soonest
+                if (wait := line.wait) > 0:
+                    seconds = min(seconds, wait)
+                    continue
+                one, turn = self._pending.due(name, now)
+                if one is not None:
+                    self._sending = one
+                    return one, 0.0
+                seconds = min(seconds, turn - now if turn is not None else seconds)
+        return None, seconds
 
-    def _try(self, one: _Pending) -> None:
+    def _try(self, one: Pending) -> None:
         body = one.body
         if body is None:
             try:
@@ -268,19 +244,14 @@ class Outbox:
                 if not self._pause.ended:
                     self._postpone(one, answer)
 
-    def _postpone(self, one: _Pending, answer: Answer) -> None:
+    def _postpone(self, one: Pending, answer: Answer) -> None:
         now = time.monotonic()
         if answer.verdict is Verdict.TROUBLE:  # this batch may be what it cannot take: others go before it
             one.failures += 1
             one.next = now + min(300.0, STUMBLE_SECONDS * 2.0 ** min(one.failures - 1, 9))
         self._voice.once(f"away:{one.lane}", "%s. What it should have waits in %s.", answer.said, self._settings.path)
         with self._changed:
-            old = [
-                o
-                for lane in self._pending.values()
-                for o in lane.values()
-                if now - o.born > self._settings.most_seconds
-            ]
+            old = [each for each in self._pending if now - each.born > self._settings.most_seconds]
         for each in old:
             self._voice.once(
                 "expired",
@@ -289,7 +260,7 @@ class Outbox:
             )
             self._lose(each, "spool_expired")
 
-    def _split(self, one: _Pending, pieces: Sequence[Batch]) -> None:
+    def _split(self, one: Pending, pieces: Sequence[Batch]) -> None:
         places: Sequence[Place | None] = [None] * len(pieces)
         if one.place is not None:
             with suppress(SpoolError):  # then from memory; what is on the disk goes when all of it has gone
@@ -300,12 +271,10 @@ class Outbox:
             if one.place is not None and places[0] is None:
                 self._sent.append(one.place)
             for piece, place in zip(reversed(pieces), reversed(places), strict=True):
-                made = _Pending(piece.lane, piece.items, piece.body, place, one.receipt, one.born)
-                self._memory += len(piece.body) if place is None else 0
-                self._cached += len(piece.body) if place is not None else 0
-                self._insert(made, first=True)
+                made = Pending(piece.lane, piece.items, piece.body, place, one.receipt, one.born)
+                self._pending.add(made, first=True)
 
-    def _took(self, one: _Pending, rejected: int) -> None:
+    def _took(self, one: Pending, rejected: int) -> None:
         rejected = min(rejected, one.items)
         if not self._forget(one, sent=True):
             return
@@ -316,7 +285,7 @@ class Outbox:
             one.receipt.lost(rejected, "rejected")
             one.receipt.took(one.items - rejected)
 
-    def _lose(self, one: _Pending, reason: str) -> None:
+    def _lose(self, one: Pending, reason: str) -> None:
         if not self._forget(one, sent=True):
             return
         if one.receipt is None:
@@ -329,39 +298,18 @@ class Outbox:
         self._voice.once("full", "has a full spool: the oldest that waits in it goes, and is counted as failed.")
         away = set(gone)
         with self._changed:
-            ones = [one for lane in self._pending.values() for one in lane.values() if one.place in away]
+            ones = [one for one in self._pending if one.place in away]
             if self._sending in ones:  # it may arrive yet
-                one = ones.pop(ones.index(self._sending))
-                one.place = None
-                if one.body is not None:
-                    self._cached -= len(one.body)
-                    self._memory += len(one.body)
+                self._pending.put(ones.pop(ones.index(self._sending)), None)
         for one in ones:
             self._lose(one, "spool_full")
 
-    # ---------------------------------------------------------------- bookkeeping
-    def _insert(self, one: _Pending, *, first: bool = False) -> None:
-        waiting = self._pending[one.lane]
-        if first:
-            self._first_key -= 1
-            waiting[self._first_key] = one
-            waiting.move_to_end(self._first_key, last=False)
-        else:
-            self._keys += 1
-            waiting[self._keys] = one
-
-    def _forget(self, one: _Pending, *, sent: bool = False) -> bool:
+    def _forget(self, one: Pending, *, sent: bool = False) -> bool:
         """False where it is gone already."""
         with self._changed:
-            waiting = self._pending[one.lane]
-            key = next((key for key, each in waiting.items() if each is one), None)
-            if key is None:
+            if one not in self._pending:
                 return False
-            del waiting[key]
-            if one.body is not None and one.place is None:
-                self._memory -= len(one.body)
-            elif one.body is not None:
-                self._cached -= len(one.body)
+            self._pending.remove(one)
             if sent and one.place is not None:
                 self._sent.append(one.place)
             self._changed.notify_all()
@@ -372,12 +320,13 @@ class Outbox:
     def _forget_sent(self) -> None:
         """Off the disk with what the receiver has; where that fails, the next time."""
         with self._changed:
-            sent = list(self._sent)
+            sent, self._sent = self._sent, []
         if sent:
-            with suppress(SpoolError):
+            try:
                 self._spool.remove(sent)
+            except SpoolError:
                 with self._changed:
-                    del self._sent[: len(sent)]
+                    self._sent += sent
 
     # ---------------------------------------------------------------- the file itself
     def _look(self) -> None:
@@ -392,8 +341,8 @@ class Outbox:
             now = time.monotonic()
             with self._changed:
                 for kept in found:
-                    if kept.lane in self._pending:
-                        self._insert(_Pending(kept.lane, kept.items, None, kept.place, None, now - kept.age))
+                    if self._pending.has(kept.lane):
+                        self._pending.add(Pending(kept.lane, kept.items, None, kept.place, None, now - kept.age))
 
     def _look_at_file(self) -> None:
         """Where it was set aside: write anew what is at hand of what it held; the rest is lost, and counted."""
@@ -412,7 +361,9 @@ class Outbox:
 
     def _rescue(self) -> None:
         with self._changed:
-            stranded = list(self._stranded())
+            stranded = [
+                one for one in self._pending if one.place is not None and one.place[0] != self._spool.generation
+            ]
         for one in stranded:
             if one.body is None:
                 self._lose(one, "spool_corrupted")
@@ -421,13 +372,7 @@ class Outbox:
             with suppress(SpoolError):
                 (place,), _ = self._spool.append([(one.lane, one.items, one.body)])
             with self._changed:
-                one.place = place
-                if place is None:
-                    self._cached -= len(one.body)
-                    self._memory += len(one.body)
-
-    def _stranded(self) -> Iterator[_Pending]:
-        for lane in self._pending.values():
-            for one in lane.values():
-                if one.place is not None and one.place[0] != self._spool.generation:
-                    yield one
+                if one in self._pending:
+                    self._pending.put(one, place)
+                elif place is not None:
+                    self._sent.append(place)
