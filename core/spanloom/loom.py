@@ -104,9 +104,12 @@ class Loom:
         """Counts since the start.
 
         `{"steps": {opened, open, evicted, repeated}, "destinations": {name: {offered, queued, exported, dropped,
-        failed}}, "cost": {priced, unknown, without_usage}, "swallowed": {where: times}}`. `cost` counts the calls of
-        models whose cost is known (an answer from a cache costs nothing), whose model has no price, and whose provider
-        told no tokens. For each destination, offered = exported + dropped + failed + queued.
+        failed, reasons}}, "cost": {priced, unknown, without_usage}, "swallowed": {where: times}}`.
+
+        For each destination, offered = exported + dropped + failed + queued; `reasons` says why spans and scores were
+        dropped or failed: `{reason: how many}`. One with a spool has `"spool": {waiting, bytes, recovered, lost,
+        in_memory, set_aside}` too: see docs/delivery.md. `cost` counts the calls of models whose cost is known (an
+        answer from a cache costs nothing), whose model has no price, and whose provider told no tokens.
         """
         return {
             "steps": {

@@ -120,11 +120,11 @@ class Otlp(Queued):
             environment.compression(*choices[:-1])
         if self.protocol == "grpc":
             try:
+                import google.rpc  # noqa: F401, PLC0415
                 import grpc  # noqa: F401, PLC0415  costs 100 ms: only where used
-                import opentelemetry.exporter.otlp.proto.grpc  # noqa: F401, PLC0415
             except ImportError as error:
                 raise ConfigurationError(
-                    "Otlp(protocol=\"grpc\") needs the gRPC exporter: run `pip install 'spanloom[otlp-grpc]'`."
+                    "Otlp(protocol=\"grpc\") needs grpcio: run `pip install 'spanloom[otlp-grpc]'`."
                 ) from error
 
     # ---------------------------------------------------------------- the worker's side

@@ -98,7 +98,7 @@ def _taken(text: bytes) -> Answer:
 
 def _retry_after(error: Any) -> float | None:
     """Seconds of a `RetryInfo`, among the status's details or by itself."""
-    from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # noqa: PLC0415
+    from google.rpc import error_details_pb2, status_pb2  # noqa: PLC0415
 
     found = error_details_pb2.RetryInfo()
     try:
