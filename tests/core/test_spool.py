@@ -91,6 +91,15 @@ def test_the_next_start_sends_what_the_last_one_could_not(configured, http_sink,
     assert rows(path) == []
 
 
+def test_a_shutdown_does_not_wait_for_a_receiver_that_is_away_where_all_is_on_the_disk(configured, http_sink, path):
+    http_sink.status = 503
+    loom = configured(Otlp(http_sink.url, spool=path))
+    record(loom, 5)
+    assert not loom.shutdown(3600.0), "which would be the test's deadline"
+    assert (counts_of(loom)["queued"], counts_of(loom)["dropped"]) == (5, 0)
+    assert sum(row[3] for row in rows(path)) == 5
+
+
 def test_what_a_living_process_owns_is_left_to_it(path):
     owner = Owner(path)
     assert is_alive(path, owner.name)

@@ -32,6 +32,7 @@ QUEUE_BYTES = 64 * 1024 * 1024
 BATCH_SPANS = 512
 DELAY_SECONDS = 1.0
 _IDLE_SECONDS = 1.0
+_PARKED_SECONDS = 0.05  # how often a stop asks whether there is still something to wait for
 _SCORES_AT_ONCE = 32  # each may be a request of its own: what cannot be delivered must not take its time for all
 
 Export = Callable[[list[Ended]], int | Receipt]
@@ -44,10 +45,12 @@ class Delivery:
     the receiver takes scores: they wait in the same queue. The queue is bounded by `queue_spans` and by about
     `queue_bytes`; where it is full, spans are dropped by the rule of `WaitingSpans`, and counted. The thread starts
     with the first span, also anew in a forked child, which begins with an empty queue: what the parent had queued, the
-    parent sends. A batch waits for `delay_seconds` at most; `prompt` says that they begin with its first span, rather
-    than anywhere. `tick` is called whenever the thread finds nothing to do, about once a second. `hurry` is called
-    when somebody waits for what is under way, with the moment by which an attempt must end where this is the caller's
-    own thread; `about` gives further entries of `counts()`.
+    parent sends. A batch goes out after `delay_seconds` at most, which with `prompt` are counted from its first span.
+    `tick` is called whenever the thread finds nothing to do, about once a second.
+
+    `hurry(until)` is called when somebody waits for what is under way; an attempt must end by `until` where it is the
+    caller's own thread that makes it. `about()` gives further entries of `counts()`. `parked(items)` says that so many
+    are safe elsewhere, so that a stop need not wait for them.
     """
 
     def __init__(
@@ -65,10 +68,11 @@ class Delivery:
         export_scores: Callable[[list[Score]], int | Receipt] | None = None,
         hurry: Callable[[float | None], object] | None = None,
         about: Callable[[], dict[str, Any]] | None = None,
+        parked: Callable[[int], bool] | None = None,
     ) -> None:
         self.name = name
         self._export, self.export_scores, self._tick, self._accepts = export, export_scores, tick, accepts
-        self._hurry, self._about = hurry, about
+        self._hurry, self._about, self._parked = hurry, about, parked
         self._most, self._most_bytes, self._batch = queue_spans, queue_bytes, batch_spans
         self._delay, self._prompt = delay_seconds, prompt
         self._begin()
@@ -162,6 +166,9 @@ class Delivery:
 
         What was lost in between counts too, so that the answer does not depend on when the worker tried.
         """
+        return self._flush(timeout, stopping=False)
+
+    def _flush(self, timeout: float, *, stopping: bool) -> bool:
         deadline = time.monotonic() + timeout
         self.wake()
         if self._thread is None and self._queue.count:
@@ -173,6 +180,10 @@ class Delivery:
                 left = deadline - time.monotonic()
                 if left <= 0 or (self._stopped and not self._under_way):
                     return False
+                if stopping and self._parked is not None:
+                    if not self._queue.count and self._parked(self._under_way):
+                        return False
+                    left = min(left, _PARKED_SECONDS)
                 self._condition.wait(left)
             lost = self._failed.total() + self._dropped.total()
             told, self._lost_told = self._lost_told, lost
@@ -181,10 +192,10 @@ class Delivery:
     def stop(self, timeout: float) -> bool:
         """Send what is queued and end the thread; what is not sent within `timeout` seconds is dropped and counted.
 
-        A batch under way counts as queued until its receiver answers or the attempt ends; what is in a spool stays
-        there, and counts as queued too.
+        A batch under way counts as queued until its receiver answers or the attempt ends. What is in a spool stays
+        there, counts as queued too, and is not waited for where its receiver is away.
         """
-        done = self.flush(timeout)
+        done = self._flush(timeout, stopping=True)
         with self._condition:
             self._stopped = True
             self._drop(self._queue.clear(), "shutdown")

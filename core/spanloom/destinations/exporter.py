@@ -88,6 +88,11 @@ class Exporter:
         here = self._here
         return {} if here is None or here.outbox is None or here.pid != os.getpid() else {"spool": here.outbox.about()}
 
+    def has_parked(self, items: int) -> bool:
+        """Whether so many are safe in the spool, and there is no use in waiting for their receiver."""
+        here = self._here
+        return here is not None and here.outbox is not None and here.outbox.has_parked(items)
+
     def close(self) -> None:
         """End all waiting between attempts. What is in the spool stays there."""
         self._closed = True

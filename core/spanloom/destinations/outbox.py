@@ -101,6 +101,15 @@ class Outbox:
             "set_aside": self._spool.set_aside,
         }
 
+    def has_parked(self, items: int) -> bool:
+        """Whether so many of this process's own are on the disk, and the receiver has just failed to take them."""
+        with self._changed:
+            mine = [one for one in self._pending if one.receipt is not None]
+            return (
+                sum(one.items for one in mine if one.place is not None) == items
+                and all(self._lines[one.lane].wait > 0 or one.next > time.monotonic() for one in mine)
+            )  # fmt: skip
+
     # ---------------------------------------------------------------- the worker's side
     def add(self, batches: Sequence[Batch], receipt: Receipt) -> None:
         """Write them down. Where the disk fails they are kept in memory; where that is full, this waits for room."""

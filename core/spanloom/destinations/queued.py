@@ -107,7 +107,12 @@ class Queued:
     def queue(self, export: Callable[[list[Any]], Any], tick: Callable[[], object], **more: Any) -> Delivery:
         """The running queue, by this destination's options."""
         if self._exporter is not None:
-            more = {"hurry": self._exporter.hurry, "about": self._exporter.about, **more}
+            more = {
+                "hurry": self._exporter.hurry,
+                "about": self._exporter.about,
+                "parked": self._exporter.has_parked,
+                **more,
+            }
         return Delivery(
             self.name,
             export,

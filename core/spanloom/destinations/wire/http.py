@@ -121,7 +121,10 @@ class HttpWire:
             self._session.close()
 
     def _hang_up(self) -> None:
-        for connection in list(self._connections):
+        connections: list[Any] = []
+        with suppress(RuntimeError):  # one is being added just now: there is nothing to end on it yet
+            connections = list(self._connections)
+        for connection in connections:
             line = getattr(connection, "sock", None)
             if isinstance(line, socket.socket):
                 with suppress(OSError):  # closed already
