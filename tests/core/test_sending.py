@@ -18,7 +18,7 @@ from sinks import HttpSink, spans_of, wait_until
 from spanloom import ConfigurationError, ContentPolicy, Langfuse, Otlp
 from spanloom.destinations.wire import Verdict
 from spanloom.destinations.wire.encoding import TRACES, Batch, encoded, halves, in_pieces
-from spanloom.destinations.wire.grpc import answer_to
+from spanloom.destinations.wire.grpc import answer_to, target
 from spanloom.destinations.wire.http import _retry_after
 from spanloom.step import Content, Kind, Step
 
@@ -278,7 +278,48 @@ def test_a_variable_that_cannot_work_is_named(configured, monkeypatch, variable,
         configured(Otlp("http://127.0.0.1:1"))
 
 
+class Provider:
+    """An installed package's entry point that makes a session with a key."""
+
+    def load(self):
+        def make():
+            session = requests.Session()
+            session.headers["x-provided"] = "yes"
+            return session
+
+        return make
+
+
+def test_a_credential_provider_of_the_environment(configured, http_sink, monkeypatch):
+    def entry_points(*, group, name):
+        return [Provider()] if (group, name) == ("opentelemetry_otlp_credential_provider", "mine") else []
+
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+    monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "mine")
+    loom = configured(Otlp(http_sink.url))
+    record(loom, 1)
+    assert loom.flush()
+    assert http_sink.requests[0].headers["x-provided"] == "yes"
+    monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "nobody's")
+    with pytest.raises(ConfigurationError, match="nobody's"):
+        configured(Otlp(http_sink.url, name="other"))
+
+
 # ---------------------------------------------------------------- gRPC
+@pytest.mark.parametrize(
+    ("endpoint", "insecure", "found"),
+    [
+        ("http://h:1", None, ("h:1", True)),
+        ("http://h:1", False, ("h:1", False)),
+        ("https://h:1", True, ("h:1", False)),
+        ("h:1", None, ("h:1", False)),
+        ("h:1", True, ("h:1", True)),
+    ],
+)
+def test_where_grpc_goes_and_whether_in_plain_text(endpoint, insecure, found):
+    assert target(endpoint, insecure=insecure) == found
+
+
 class Answering(trace_service_pb2_grpc.TraceServiceServicer):
     """Answers with what `said` gives next, an act on the context, and then takes everything."""
 

@@ -76,7 +76,7 @@ class Exporter:
     def hurry(self, until: float | None = None) -> None:
         """Make the next attempt now, unless the receiver has asked to wait; none goes on beyond the moment `until`."""
         self._until = until
-        if (here := self._here) is not None and here.pid == os.getpid():
+        if (here := self._own()) is not None:
             for line in here.lines.values():
                 line.hurry()
             if here.outbox is not None:
@@ -85,24 +85,29 @@ class Exporter:
 
     def about(self) -> dict[str, Any]:
         """`{"spool": {…}}` where there is one: see `Outbox.about`."""
-        here = self._here
-        return {} if here is None or here.outbox is None or here.pid != os.getpid() else {"spool": here.outbox.about()}
+        here = self._own()
+        return {} if here is None or here.outbox is None else {"spool": here.outbox.about()}
 
     def has_parked(self, items: int) -> bool:
         """Whether so many are safe in the spool, and there is no use in waiting for their receiver."""
-        here = self._here
+        here = self._own()
         return here is not None and here.outbox is not None and here.outbox.has_parked(items)
 
     def close(self) -> None:
         """End all waiting between attempts. What is in the spool stays there."""
         self._closed = True
-        if (here := self._here) is not None and here.pid == os.getpid():
+        if (here := self._own()) is not None:
             here.pause.end()
             if here.outbox is not None:
                 here.outbox.close()
             else:
                 for line in here.lines.values():
                     line.close()
+
+    def _own(self) -> _Process | None:
+        """What this process has made so far; nothing of what a fork brought along, whose locks nobody may hold."""
+        here = self._here
+        return here if here is not None and here.pid == os.getpid() else None
 
     # ---------------------------------------------------------------- on the worker
     def _process(self) -> _Process:
@@ -130,8 +135,9 @@ class Exporter:
             answer = process.lines[batch.lane].deliver(batch.body, until)
             if answer.verdict is Verdict.TAKEN:
                 voice.taken(batch, answer)
-                receipt.lost(answer.rejected, "rejected")
-                receipt.took(batch.items - answer.rejected)
+                rejected = min(answer.rejected, batch.items)
+                receipt.lost(rejected, "rejected")
+                receipt.took(batch.items - rejected)
                 until = self._deadline()
             elif answer.verdict is Verdict.TOO_LARGE and batch.is_divisible:
                 self._most = max(LEAST_BYTES, min(self._most, len(batch.body) // 2))

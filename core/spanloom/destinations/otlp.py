@@ -114,6 +114,7 @@ class Otlp(Queued):
             raise ConfigurationError(
                 f"Otlp(compression={self.compression!r}) does not go with {self.protocol}: write {known_ones}."
             )
+        environment.credential_provider("GRPC" if self.protocol == "grpc" else "HTTP")
         if self.timeout is None:
             environment.timeout()
         if self.compression is None:
@@ -140,7 +141,7 @@ class Otlp(Queued):
             {**environment.headers(), **{name.lower(): value for name, value in (self.headers or {}).items()}},
             compression=self.compression or environment.compression("gzip", "deflate"),
             tls=Tls(*environment.certificates()),
-            make_session=lambda: environment.credential_provider("HTTP"),
+            make_session=environment.credential_provider("HTTP"),
         )
 
     def _grpc_wire(self) -> GrpcWire:
@@ -150,7 +151,8 @@ class Otlp(Queued):
         address, insecure = target(self.endpoint or environment.grpc_endpoint(), insecure=insecure)
         credentials = None
         if not insecure:
-            credentials = environment.credential_provider("GRPC") or credentials_of(*environment.certificates())
+            provided = environment.credential_provider("GRPC")
+            credentials = provided() if provided is not None else credentials_of(*environment.certificates())
         return GrpcWire(
             address,
             dict(self.headers) if self.headers else environment.headers(),

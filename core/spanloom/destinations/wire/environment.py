@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.util.re import parse_env_headers
@@ -69,9 +70,9 @@ def certificates() -> tuple[str | None, str | None, str | None]:
     return value("CERTIFICATE"), value("CLIENT_CERTIFICATE"), value("CLIENT_KEY")
 
 
-def credential_provider(protocol: str) -> Any:
-    """What the entry point makes that `OTEL_PYTHON_EXPORTER_OTLP_{HTTP,GRPC}_CREDENTIAL_PROVIDER` names (its form for
-    traces likewise): a `requests.Session`, or gRPC's credentials; None where neither is set."""
+def credential_provider(protocol: str) -> Callable[[], Any] | None:
+    """What makes the credentials that `OTEL_PYTHON_EXPORTER_OTLP_{HTTP,GRPC}_CREDENTIAL_PROVIDER` names (its form for
+    traces likewise): a `requests.Session`, or gRPC's own; None where neither is set."""
     start = f"OTEL_PYTHON_EXPORTER_OTLP_{protocol}_"
     name = os.environ.get(f"{start}CREDENTIAL_PROVIDER") or os.environ.get(f"{start}TRACES_CREDENTIAL_PROVIDER")
     if not name:
@@ -79,7 +80,8 @@ def credential_provider(protocol: str) -> Any:
     from importlib.metadata import entry_points  # noqa: PLC0415
 
     for found in entry_points(group="opentelemetry_otlp_credential_provider", name=name):
-        return found.load()()
+        made: Callable[[], Any] = found.load()
+        return made
     raise ConfigurationError(
         f"{start}CREDENTIAL_PROVIDER names {name!r}, which no installed package provides: install it, or unset it."
     )
