@@ -8,6 +8,7 @@ import time
 from spanloom.identity import Identity, Prompt
 from spanloom.step import (
     FIRST_TOKEN,
+    PROMPT_REPEATED,
     TOOL_CALL_DISPATCHED,
     Content,
     Deferred,
@@ -19,6 +20,7 @@ from spanloom.step import (
     OtherPart,
     Outcome,
     Reasoning,
+    Repeats,
     Step,
     Text,
     ToolCall,
@@ -61,7 +63,9 @@ def llm():
         server_address="127.0.0.1",
         server_port=8080,
         graph={"node": "agent", "step": 2},
+        repeats=Repeats(2, 5),
         events=[
+            Event(PROMPT_REPEATED, START, {"trace": 2, "minute": 5}),
             Event(FIRST_TOKEN, START + 250_000_000),
             Event(TOOL_CALL_DISPATCHED, START + 1_400_000_000, {"name": "search", "id": "call_1"}),
         ],
@@ -92,6 +96,12 @@ def llm():
             ),
             "tool_definitions": (ToolDefinition("search", f"Looks up. {CANARY}", {"type": "object", "title": CANARY}),),
             "prompt_variables": {"question": CANARY},
+            "template": Deferred(
+                lambda: (
+                    Message("system", (Text(f"Be brief. {CANARY}"),)),
+                    Message("user", (Text("What is this? {question}"),)),
+                )
+            ),
         },
     )
 

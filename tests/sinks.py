@@ -35,6 +35,7 @@ class Received:
     end_ns: int
     scope: str
     resource: dict
+    tracestate: str = ""
 
     @property
     def step(self):
@@ -82,6 +83,7 @@ def spans_of(message):
             span.end_time_unix_nano,
             scoped.scope.name,
             {a.key: value_of(a.value) for a in resourced.resource.attributes},
+            span.trace_state,
         )
         for resourced in message.resource_spans
         for scoped in resourced.scope_spans

@@ -1,6 +1,7 @@
 """Spanloom: one trace of every LangChain, LangGraph and LlamaIndex request, for OpenTelemetry and Langfuse at once."""
 
-from .content import ContentPolicy
+from .content import ContentPolicy, actions
+from .content.redaction import Presidio
 from .destinations import (
     Datadog,
     Dynatrace,
@@ -17,6 +18,7 @@ from .destinations import (
 from .errors import ConfigurationError
 from .identity import Prompt, using
 from .prices import Prices
+from .sampling import TailSampling
 from .scores import StepHandle
 from .setup import Loom, configure, current_step
 
@@ -37,9 +39,12 @@ __all__ = [
     "NewRelic",
     "Otlp",
     "Phoenix",
+    "Presidio",
     "Prices",
     "Prompt",
     "StepHandle",
+    "TailSampling",
+    "actions",
     "configure",
     "current_step",
     "using",

@@ -6,6 +6,7 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,14 +15,22 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from . import evaluation, scores
+from .content import ContentPolicy
+from .content.application import FAILURES, content_after_fork
 from .content.plain import clean
 from .destinations.delivery import Delivery
 from .destinations.destination import Destination
 from .guard import GUARD, log
+from .identity import current_identity
 from .metrics import Metrics
 from .prices import PriceList
 from .recorder import Recorder
+from .repeats import SentPrompts
+from .routing import NOWHERE, Route
+from .sampling import Tail, TailSampling
 from .weave import Weave
+
+_NO = ContentPolicy.none()
 
 
 class Loom:
@@ -38,8 +47,13 @@ class Loom:
         meter_provider: MeterProvider | None = None,
     ) -> None:
         self._provider, self._weave, self._destinations = provider, weave, tuple(destinations)
+        self._tails = _tails(self._destinations, weave)
         self.recorder, self.prices = recorder, prices
+        policies = (getattr(destination, "content", _NO) for destination, _ in self._destinations)
+        self._vaults = tuple(dict.fromkeys(vault for policy in policies for vault in policy.vaults))
+        self.prompts = SentPrompts()
         self.metrics = Metrics(meter_provider, version, prices, self.stats)
+        self.prompts.on_repeated = self.metrics.repeated
         self._lock = threading.Lock()
         self._down = False
 
@@ -49,13 +63,17 @@ class Loom:
         return self._provider
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send what has ended so far. True where all that ended since the last flush has arrived, in time."""
+        """Send what has ended so far. True where all that ended since the last flush has arrived, in time.
+
+        What tail sampling has yet to decide (a trace whose root is open) goes on waiting: the answer is not about it.
+        """
         deadline = time.monotonic() + timeout
         self.recorder.evict()
+        decided = [tail.flush(max(0.0, deadline - time.monotonic())) for tail in self._tails]
         self._wake()
         done = [delivery.flush(max(0.0, deadline - time.monotonic())) for _, delivery in self._destinations]
         self.metrics.delivery.flush(max(0.0, deadline - time.monotonic()))
-        return all(done)
+        return all(decided) and all(done)
 
     def shutdown(self, timeout: float = 5.0) -> bool:
         """End open steps as `incomplete`, send what is queued, and stop; at most about `timeout` seconds.
@@ -71,8 +89,11 @@ class Loom:
         if self._weave.sinks == self._sinks():
             self._weave.sinks, self._weave.flush, self._weave.stop, self._weave.beside = (), None, None, None
         deadline = time.monotonic() + timeout
-        self._wake()
         done = []
+        for tail in self._tails:
+            with GUARD.watching("spanloom.sampling.stop"):
+                done.append(tail.stop(max(0.0, deadline - time.monotonic())))
+        self._wake()
         for destination, delivery in self._destinations:
             done.append(delivery.stop(max(0.0, deadline - time.monotonic())))
             with GUARD.watching(f"spanloom.destinations.{destination.name}.close"):
@@ -84,7 +105,13 @@ class Loom:
         """In a forked child: whatever lock another thread of the parent held, nobody will let go of."""
         self._lock = threading.Lock()
         self.recorder.after_fork()
+        self._weave.after_fork()
+        self._weave.routes.after_fork()
+        content_after_fork()
         self.prices.after_fork()
+        self.prompts.after_fork()
+        for tail in self._tails:
+            tail.after_fork()
 
     def _replaced(self) -> None:
         warnings.warn(
@@ -104,13 +131,24 @@ class Loom:
         """Counts since the start.
 
         `{"steps": {opened, open, evicted, repeated}, "destinations": {name: {offered, queued, exported, dropped,
-        failed, reasons}}, "cost": {priced, unknown, without_usage}, "swallowed": {where: times}}`.
+        failed, reasons}}, "cost": {priced, unknown, without_usage}, "prompts": {repeated}, "content": {failed: {action:
+        times}}, "swallowed": {where: times}}`, and where there are such, `"vaults": {name: …}` and `"routes":
+        {unroutable, failed}`. `cost` counts the calls of models whose cost is known (an answer from a cache costs
+        nothing), whose model has no price, and whose provider told no tokens; `prompts` those whose prompt was sent
+        before, in their trace or within a minute; `content` what was dropped since the action that was to decide on it
+        raised.
 
         For each destination, offered = exported + dropped + failed + queued; `reasons` says why spans and scores were
         dropped or failed: `{reason: how many}`. One with a spool has `"spool": {waiting, bytes, recovered, lost,
-        in_memory, set_aside}` too: see docs/delivery.md. `cost` counts the calls of models whose cost is known (an
-        answer from a cache costs nothing), whose model has no price, and whose provider told no tokens.
+        in_memory, set_aside}` too: see docs/delivery.md.
+
+        A destination with `sampling` counts beside these what its traces' decision left out (`sampled_out`), and what
+        waits for it (`waiting`): offered = exported + dropped + failed + queued + sampled_out + waiting. `"sampling"`
+        has for each of them its traces: `{name: {kept: {reason: traces}, dropped, early, late_spans}}`.
         """
+        counts = {delivery.name: delivery.counts() for _, delivery in self._destinations}
+        for tail in self._tails:
+            counts |= tail.counts()
         return {
             "steps": {
                 "opened": self.recorder.opened,
@@ -118,9 +156,14 @@ class Loom:
                 "evicted": self.recorder.evicted,
                 "repeated": self.recorder.repeated,
             },
-            "destinations": {delivery.name: delivery.counts() for _, delivery in self._destinations},
+            "destinations": counts,
             "cost": self.prices.counts(),
+            "content": {"failed": dict(FAILURES.counts)},
+            **({"vaults": {v.name: v.counts() for v in self._vaults}} if self._vaults else {}),
+            **({"routes": self._weave.routes.counts()} if self._weave.routes else {}),
+            "prompts": {"repeated": self.prompts.repeated},
             "swallowed": dict(GUARD.swallowed),
+            **({"sampling": {q.name: t.decisions() for t in self._tails for q in t.queues}} if self._tails else {}),
         }
 
     def score(
@@ -144,7 +187,7 @@ class Loom:
 
         It goes through the queues of the destinations that take scores (Langfuse, Local, Phoenix), and out as the event
         `gen_ai.evaluation.result`. It never blocks and never raises: a score that cannot be is logged. Scores of a
-        trace that is not sampled are not sent.
+        trace that is not sampled are not sent; where a destination has `sampling`, they go where its trace goes.
         """
         with GUARD.watching("spanloom.score"):
             try:
@@ -164,11 +207,24 @@ class Loom:
         score = scores.score_of(clean(name) if isinstance(name, str) else name, value, target, comment, data_type, id)
         if self._down or not getattr(step, "sampled", True) or not self.recorder.recent.is_sampled(int(target[0], 16)):
             return None
-        for _, delivery in self._destinations:
-            delivery.put_score(score)
+        if self._weave.routes:
+            score = replace(score, route=self._route_of(score))
+        for sink in self._sinks():
+            sink.put_score(score)
         open_step = self._weave.enclosing(int(score.span_id, 16)) if score.span_id is not None else None
         evaluation.emit(score, open_step.step.span if open_step is not None else None)
         return score.id
+
+    def _route_of(self, score: scores.Score) -> Route:
+        """Where the score goes: by its step, its trace, or else by who is current."""
+        routes = self._weave.routes
+        open_step = self._weave.enclosing(int(score.span_id, 16)) if score.span_id is not None else None
+        if open_step is not None:
+            route = open_step.step.route
+        else:
+            route = routes.of_trace(int(score.trace_id, 16)) or routes.of_span(current_identity()) or NOWHERE
+        routes.count(route)
+        return route
 
     def current_step(self) -> scores.StepHandle | None:
         """The step that the caller is inside of; None outside of any."""
@@ -199,5 +255,23 @@ class Loom:
                 with GUARD.watching(f"spanloom.destinations.{destination.name}.beside"):
                     told(processors)
 
-    def _sinks(self) -> tuple[Delivery, ...]:
-        return tuple(delivery for _, delivery in self._destinations)
+    def _sinks(self) -> tuple[Delivery | Tail, ...]:
+        """What takes ended spans and scores: the destinations' queues, or the tail samplers in front of them."""
+        sampled = {queue.name for tail in self._tails for queue in tail.queues}
+        return (*(delivery for _, delivery in self._destinations if delivery.name not in sampled), *self._tails)
+
+
+def _tails(destinations: Sequence[tuple[Destination, Delivery]], weave: Weave) -> tuple[Tail, ...]:
+    """One for all destinations of equal policies, so that they agree whatever happens."""
+    groups: list[tuple[TailSampling, list[Delivery]]] = []
+    for destination, delivery in destinations:
+        policy = getattr(destination, "sampling", None)
+        if not isinstance(policy, TailSampling):
+            continue
+        for known, deliveries in groups:
+            if known == policy:
+                deliveries.append(delivery)
+                break
+        else:
+            groups.append((policy, [delivery]))
+    return tuple(Tail(policy, deliveries, weave.is_open) for policy, deliveries in groups)

@@ -45,6 +45,11 @@ class Metrics:
             ended.weight = SPAN_BYTES  # its content is not read here: a look at it would cost more than it tells
             self.delivery.put(ended)
 
+    def repeated(self, step: Step) -> None:
+        """Count a model call whose prompt was sent before. On a destination's worker, which alone knows."""
+        with GUARD.watching("spanloom.metrics"):
+            self._instruments.record(*dialect.repeated(step))
+
     def _record(self, batch: list[Ended]) -> int:
         for ended in batch:
             if ended.step is not None:
@@ -101,7 +106,8 @@ _Read = Callable[[Mapping[str, Any]], Iterator[Observation]]
 def _of_destinations(count: str) -> _Read:
     def read(stats: Mapping[str, Any]) -> Iterator[Observation]:
         for name, counts in stats["destinations"].items():
-            yield Observation(counts[count], {"spanloom.destination": name})
+            if count in counts:
+                yield Observation(counts[count], {"spanloom.destination": name})
 
     return read
 
@@ -130,12 +136,14 @@ _HEALTH: tuple[tuple[str, str, str, _Read], ...] = (
     ("spanloom.spans.dropped", "{span}", "Spans and scores dropped at a full queue.", _of_destinations("dropped")),
     ("spanloom.spans.failed", "{span}", "Spans and scores that a receiver did not take.", _of_destinations("failed")),
     ("spanloom.spans.lost", "{span}", "Spans and scores dropped or failed, by reason.", _lost),
+    ("spanloom.spans.waiting", "{span}", "Spans and scores whose trace is undecided.", _of_destinations("waiting")),
+    ("spanloom.spans.sampled_out", "{span}", "Spans and scores not kept.", _of_destinations("sampled_out")),
     ("spanloom.steps.open", "{step}", "Steps that are open.", _of_steps("open")),
     ("spanloom.steps.opened", "{step}", "Steps opened.", _of_steps("opened")),
     ("spanloom.steps.evicted", "{step}", "Steps ended for being open for too long.", _of_steps("evicted")),
     ("spanloom.errors.swallowed", "{error}", "Spanloom's own errors, caught.", _swallowed),
 )
-_UP_AND_DOWN = frozenset({"spanloom.spans.queued", "spanloom.steps.open"})
+_UP_AND_DOWN = frozenset({"spanloom.spans.queued", "spanloom.spans.waiting", "spanloom.steps.open"})
 
 _of_providers: weakref.WeakKeyDictionary[MeterProvider, _Instruments] = weakref.WeakKeyDictionary()
 _of_global: _Instruments | None = None

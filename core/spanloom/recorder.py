@@ -23,6 +23,7 @@ from .dialects import genai
 from .guard import GUARD
 from .identity import Identity, current_identity
 from .recent import Recent
+from .routing import Route
 from .step import Deferred, Kind, Lineage, Outcome, Step
 from .weave import Weave
 
@@ -40,6 +41,7 @@ class _Place:
     lineage: Lineage
     identity: Identity
     root_name: str
+    route: Route | None  # None: below no step, whose way it could go
 
 
 class Recorder:
@@ -132,6 +134,7 @@ class Recorder:
         else:
             step.identity = current_identity().overlaid(step.identity)
         step.root_name = step.root_name or step.name
+        route = place.route if place is not None else None
         step.start_ns = step.start_ns or time.time_ns()
         name, kind = genai.span_name(step), genai.span_kind(step)
         # Outside of the lock: samplers and processors of others run here.
@@ -140,6 +143,7 @@ class Recorder:
         )
         ids = step.span.get_span_context()
         step.trace_id, step.span_id = ids.trace_id, ids.span_id
+        step.route = self._weave.routes.begin(step.trace_id, step.identity) if route is None else route
         if end_holder is not None:
             # Collection may strike anywhere, also inside the lock: note it now, act on it later.
             gone, run_id = self._lost, step.run_id
@@ -217,7 +221,7 @@ class Recorder:
         if (above := self._open.get(step.parent_run_id)) is not None:
             above.children.discard(run_id)
         self._ended[run_id] = _Place(
-            NonRecordingSpan(step.span.get_span_context()), lineage_of(step), step.identity, step.root_name
+            NonRecordingSpan(step.span.get_span_context()), lineage_of(step), step.identity, step.root_name, step.route
         )
         if len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
@@ -266,7 +270,7 @@ class Recorder:
         self._lock = threading.RLock()
         for run_id, step in self._open.items():
             place = NonRecordingSpan(step.span.get_span_context())
-            self._ended[run_id] = _Place(place, lineage_of(step), step.identity, step.root_name)
+            self._ended[run_id] = _Place(place, lineage_of(step), step.identity, step.root_name, step.route)
         self._open = {}
         self.opened = self.evicted = self.repeated = 0
 
@@ -299,7 +303,7 @@ class Recorder:
             return None
         step = self._open.get(run_id)
         if step is not None:
-            return _Place(step.span, lineage_of(step), step.identity, step.root_name)
+            return _Place(step.span, lineage_of(step), step.identity, step.root_name, step.route)
         return self._ended.get(run_id)
 
     def _ambient(self, span: trace.Span, step: Step) -> _Place | None:
@@ -312,9 +316,10 @@ class Recorder:
             above = self._open.get(enclosing.step.run_id)
             if above is not None:
                 step.parent_run_id = above.run_id
-            return _Place(span, enclosing.lineage, enclosing.step.identity, enclosing.step.root_name)
+            around = enclosing.step
+            return _Place(span, enclosing.lineage, around.identity, around.root_name, around.route)
         lineage = self._weave.lineage(ids.span_id) or Lineage(ids.span_id, scope="", remote=ids.is_remote)
-        return _Place(span, lineage, current_identity(), "")
+        return _Place(span, lineage, current_identity(), "", None)
 
 
 def lineage_of(step: Step) -> Lineage:

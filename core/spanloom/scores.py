@@ -55,6 +55,7 @@ class Score:
     comment: str | None = None
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     time_ns: int = field(default_factory=time.time_ns)
+    route: frozenset[str] = frozenset()  # the routed destinations that its trace goes to
 
 
 class ScoreError(ValueError):

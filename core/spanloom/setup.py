@@ -24,6 +24,8 @@ from .guard import GUARD, warn_once
 from .loom import Loom
 from .prices import PriceList, Prices
 from .recorder import MAX_OPEN_STEPS, MAX_STEP_SECONDS, Recorder
+from .routing import Routes
+from .sampling import head
 from .weave import SCOPE, weave_of
 
 _lock = threading.RLock()
@@ -95,9 +97,18 @@ def configure(
                 destination.close()
             raise
         loom = _current = Loom(provider, weave, recorder, opened, price_list, _version(), meter_provider)
-        recorder.on_ended, weave.prices = loom.metrics.put, price_list
+        recorder.on_ended, weave.prices, weave.prompts = loom.metrics.put, price_list, loom.prompts
+        weave.routes = Routes({d.name: takes for d in chosen if (takes := getattr(d, "route", None)) is not None})
         weave.sinks, weave.flush, weave.stop, weave.beside = loom._sinks(), loom.flush, loom.shutdown, loom._beside
         weave.look_again()
+        if loom._tails and (sampler := head.in_the_way(provider)) is not None:
+            warn_once(
+                f"head:{sampler}",
+                "spanloom: the tracer provider samples at the start of traces (%s), so that errors in the others never "
+                "reach sampling=TailSampling(…): set OTEL_TRACES_SAMPLER=parentbased_always_on, and leave the share to "
+                "its keep=….",
+                sampler,
+            )
         return loom
 
 

@@ -145,7 +145,8 @@ class Content:
     """What a step said and read. It travels beside the span, and reaches a destination only through its policy.
 
     Every field may be a `Deferred`. `input` and `output` serve the kinds that have no field of their own (chains,
-    agents, workflows, prompts, parsers); they hold any Python value.
+    agents, workflows, prompts, parsers); they hold any Python value. `template` are the messages of the static template
+    that a model's prompt was made from, with its placeholders in them; only its hash goes anywhere.
     """
 
     input: Lazy = None
@@ -158,6 +159,7 @@ class Content:
     query: Lazy = None
     documents: Lazy = ()
     prompt_variables: Lazy = None
+    template: Lazy = ()
     error_message: Lazy = None
     error_stack: Lazy = None
 
@@ -187,6 +189,16 @@ class Lineage:
 
 FIRST_TOKEN = "first_token_received"  # noqa: S105  a token of text
 TOOL_CALL_DISPATCHED = "tool_call_dispatched"
+PROMPT_REPEATED = "prompt_repeated"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How many other calls of this process had sent the same prompt when a model call ended: `trace` of them in its
+    trace, `minute` of them within 60 seconds of it."""
+
+    trace: int = 0
+    minute: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -244,6 +256,7 @@ class Step:
     # the worker's own
     cost: Cost | None = None  # None: unknown, or not a call of a model
     priced: bool = False
+    repeats: Repeats | None = None  # None: its prompt is the first of its kind, or it is not a call of a model
 
     # the recorder's own
     span: Any = None  # opentelemetry.trace.Span
@@ -251,6 +264,7 @@ class Step:
     span_id: int = 0
     lineage: Lineage | None = None
     root_name: str = ""
+    route: frozenset[str] = frozenset()  # the routed destinations that take it
     parent_run_id: Hashable = None
     entry: Any = None  # what `current` attached for it, and what was current before
     children: set[Hashable] = field(default_factory=set)

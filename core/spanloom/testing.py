@@ -13,6 +13,7 @@ from .content.visible import Visible
 from .destinations.delivery import Delivery
 from .destinations.destination import visible
 from .guard import GUARD
+from .sampling import TailSampling
 from .scores import Score
 from .step import Step
 from .weave import Ended
@@ -34,10 +35,15 @@ def strict() -> Iterator[None]:
 
 
 class Memory:
-    """A destination that keeps what it receives: `spans` in the order they ended, `steps` by name; `scores`."""
+    """A destination that keeps what it receives: `spans` in the order they ended, `steps` by name; `scores`.
 
-    def __init__(self, name: str = "memory", content: ContentPolicy | None = None) -> None:
-        self.name = name
+    With `sampling`, what a tail sampler lets through.
+    """
+
+    def __init__(
+        self, name: str = "memory", content: ContentPolicy | None = None, sampling: TailSampling | None = None
+    ) -> None:
+        self.name, self.sampling = name, sampling
         self.content = content or ContentPolicy.full()
         self.spans: list[Ended] = []
         self.scores: list[Score] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,22 +14,27 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 
 from .content.visible import Visible
 from .dialects import foreign
+from .dialects.sampling import Kept
 from .guard import GUARD, guarded, warn_once
 from .identity import Identity, current_identity
 from .prices import PriceList
+from .repeats import SentPrompts
+from .routing import NOWHERE, Route, Routes
 from .step import Kind, Lineage, Step
 
 SCOPE = "spanloom"
 _CALLS = frozenset({Kind.LLM, Kind.EMBEDDING})
 _MOST_OTHERS = 50_000
 _MOST_GONE = 10_000
+_MOST_TRACES = 50_000
 
 
 @dataclass(slots=True)
 class Ended:
     """A span on its way to the destinations: the live span, and what is known beside it.
 
-    `step` is None for a span of another library; `lineage` is the place of its parent.
+    `step` is None for a span of another library; `lineage` is the place of its parent. `closes` marks the last one to
+    end of the spans that were open at the top of its trace in this process.
     """
 
     span: ReadableSpan
@@ -38,13 +43,22 @@ class Ended:
     identity: Identity
     root_name: str = ""
     content: Visible | None = None  # read by the first destination that needs it
+    seen: dict[Any, Any] = field(default_factory=dict)  # by policy: `destinations.seen.Seen`
     reading: threading.Lock = field(default_factory=threading.Lock)
     prices: PriceList | None = None
+    route: Route = NOWHERE  # the routed destinations that take it
+    prompts: SentPrompts | None = None
     repeats: bool = False  # a span of another library, of a model call that is a step already
     # told by the first queue that it enters
     trace: int = 0
     weight: int = 0  # about how many bytes it keeps alive
     error: bool = False
+    closes: bool = False
+    kept: Mapping[str, Kept] | None = None  # by the destinations that sample, once they have decided
+
+    def kept_for(self, destination: str) -> Kept | None:
+        """How the span's trace was kept for the destination of that name; None where it keeps everything."""
+        return self.kept.get(destination) if self.kept is not None else None
 
     def settle(self) -> None:
         """On a worker: work out what the step cost, unless another one has."""
@@ -65,6 +79,13 @@ class _Other:
     lineage: Lineage
     step: Step | None
     identity: Identity
+    route: Route | None = None
+
+
+def is_top(above: Lineage | None) -> bool:
+    """Whether a span whose parent is at `above` is at the top of its trace in this process: it has no parent, one in
+    another process, or one that was never seen here."""
+    return above is None or above.remote or (above.scope == "" and above.parent is None)
 
 
 class Sink(Protocol):
@@ -88,9 +109,12 @@ class Weave(SpanProcessor):
         self.flush: Callable[[float], bool] | None = None
         self.stop: Callable[[], object] | None = None
         self.prices: PriceList | None = None
+        self.routes = Routes({})
+        self.prompts: SentPrompts | None = None
         self._steps: dict[int, Step] = {}
         self._others: OrderedDict[int, _Other] = OrderedDict()
         self._gone: OrderedDict[int, Lineage] = OrderedDict()  # spans that ended lately: a late child still finds them
+        self._tops: OrderedDict[int, set[int]] = OrderedDict()  # by trace: the open spans at the top of this process
 
     def _look(self) -> None:
         processors = getattr(self._all, "_span_processors", None)
@@ -106,9 +130,37 @@ class Weave(SpanProcessor):
     def step_started(self, step: Step) -> None:
         if step.span.is_recording():
             self._steps[step.span_id] = step
+            self._began(step.trace_id, step.span_id, step.lineage)
 
     def step_forgotten(self, step: Step) -> None:
         self._steps.pop(step.span_id, None)
+
+    def is_open(self, trace_id: int) -> bool:
+        """Whether a span of the trace is open at the top of this process."""
+        return trace_id in self._tops
+
+    def after_fork(self) -> None:
+        """In a forked child: what is open in the parent, the parent ends; what begins here is at the top here."""
+        self._tops = OrderedDict()
+
+    def _began(self, trace_id: int, span_id: int, above: Lineage | None) -> None:
+        """Note a span at the top; also the first one of a trace that nothing else is open of: in a forked child, or
+        after the top has ended."""
+        if trace_id not in self._tops or is_top(above):
+            self._tops.setdefault(trace_id, set()).add(span_id)
+            if len(self._tops) > _MOST_TRACES:
+                self._tops.popitem(last=False)
+
+    def _closes(self, trace_id: int, span_id: int, above: Lineage | None) -> bool:
+        """Whether, with the end of this span, none is open at the top of its trace any more."""
+        tops = self._tops.get(trace_id)
+        if tops is None:  # begun before `configure()`, or outlived the top
+            return is_top(above)
+        tops.discard(span_id)
+        if tops:
+            return False
+        self._tops.pop(trace_id, None)
+        return True
 
     def enclosing(self, span_id: int) -> Enclosing | None:
         """The open step that the span is, or lies in."""
@@ -132,22 +184,29 @@ class Weave(SpanProcessor):
         if not self.sinks or (scope is not None and scope.name == SCOPE) or span.context is None:
             return
         step: Step | None = None
+        route: Route | None = None
         identity = current_identity()
         above = self._above(span)
         if span.parent is not None:
             enclosing = self.enclosing(span.parent.span_id)
             if enclosing is not None:
-                step, identity = enclosing.step, enclosing.step.identity
+                step, identity, route = enclosing.step, enclosing.step.identity, enclosing.step.route
             elif (other := self._others.get(span.parent.span_id)) is not None:
-                identity = other.identity.overlaid(identity)
+                identity, route = other.identity.overlaid(identity), other.route
+        if route is None:
+            route = self.routes.of_span(identity)
         lineage = Lineage(span.context.span_id, scope.name if scope is not None else "", above)
-        self._others[span.context.span_id] = _Other(lineage, step, identity)
+        self._others[span.context.span_id] = _Other(lineage, step, identity, route)
+        self._began(span.context.trace_id, span.context.span_id, above)
         if len(self._others) > _MOST_OTHERS:
             self._others.popitem(last=False)
 
     @guarded
     def on_end(self, span: ReadableSpan) -> None:
-        if not self.sinks or span.context is None:
+        if span.context is None:
+            return
+        if not self.sinks:
+            self._closes(span.context.trace_id, span.context.span_id, None)
             return
         self._look()
         step = self._steps.pop(span.context.span_id, None)
@@ -158,15 +217,25 @@ class Weave(SpanProcessor):
             self._gone[span.context.span_id] = other.lineage
         if len(self._gone) > _MOST_GONE:
             self._gone.popitem(last=False)
+        above = step.lineage if step is not None else other.lineage.parent if other is not None else self._above(span)
+        closes = self._closes(span.context.trace_id, span.context.span_id, above)
         if not span.context.trace_flags.sampled:  # recorded for somebody else's sake
             return
         if step is not None:
-            ended = Ended(span, step, step.lineage, step.identity, step.root_name, prices=self.prices)
+            ended = Ended(
+                span, step, above, step.identity, step.root_name,
+                prices=self.prices, prompts=self.prompts, route=step.route, closes=closes,
+            )  # fmt: skip
         elif other is not None:
             root = other.step.root_name if other.step is not None else ""
-            ended = Ended(span, None, other.lineage.parent, other.identity, root, repeats=_repeats(span, other))
+            repeats = _repeats(span, other)
+            ended = Ended(span, None, above, other.identity, root, repeats=repeats, closes=closes)
         else:  # begun before `configure()`
-            ended = Ended(span, None, self._above(span), current_identity())
+            ended = Ended(span, None, above, current_identity(), closes=closes)
+        if step is None and self.routes:
+            known = other.route if other is not None else self.routes.of_span(ended.identity)
+            ended.route = self.routes.of_trace(span.context.trace_id) if known is None else known
+        self.routes.count(ended.route)
         for sink in self.sinks:
             with GUARD.watching("spanloom.weave.put"):  # one sink's trouble is not the next one's
                 sink.put(ended)

@@ -116,6 +116,24 @@ def test_only_traces_with_errors_or_of_a_user_or_of_a_session(agent):
     assert invoke("traces", "--user", "nobody").output == "No trace in spanloom.db matches.\n"
 
 
+def asked(file, trace, *, kind="llm", prompt=None, template=None, **record):
+    """A trace's model call with these hashes."""
+    hashes = {"prompt_hash": prompt, "template_hash": template}
+    content = {name: value for name, value in hashes.items() if value is not None}
+    return file.span(trace, "ChatModel", kind, record={"request_model": "m", "content": content, **record})
+
+
+def test_only_traces_that_called_a_model_with_a_template(file):
+    asked(file, OLD, template="ab12" + "0" * 60)
+    file.span(OLD, "elder's error", outcome="error")
+    asked(file, NEW, template="ab34" + "0" * 60)
+    listed = {prefix: invoke("traces", "--template", prefix).output for prefix in ("ab", "AB12", "cd", "ab12' OR 1=1")}
+    assert [OLD[:8] in out for out in listed.values()] == [True, True, False, False]
+    assert [NEW[:8] in out for out in listed.values()] == [True, False, False, False]
+    assert OLD[:8] in invoke("traces", "--template", "ab12", "--errors").output
+    assert invoke("traces", "--template", "ab34", "--errors").output == "No trace in spanloom.db matches.\n"
+
+
 def test_an_error_counts_once_where_it_arose(file):
     top = file.span(NEW, "top", outcome="error")
     inner = file.span(NEW, "inner", parent=top, outcome="error")
@@ -222,6 +240,33 @@ def test_a_prefix_names_a_trace(agent):
     agent.span(OLD, "elder")
     assert f"Trace {OLD}" in invoke("show", "0A0").output
     assert f"Trace {NEW}" in invoke("show").output
+
+
+def marks(*arguments):
+    return [line.strip() for line in invoke("show", *arguments).output.splitlines() if "same prompt" in line]
+
+
+def test_every_call_that_shares_its_prompt_with_another_of_the_trace_is_marked(file):
+    for repeats in ({}, {"prompt_repeats": {"trace": 1, "minute": 1}}, {"prompt_repeats": {"trace": 2, "minute": 6}}):
+        asked(file, NEW, prompt="p", **repeats)
+    asked(file, NEW, prompt="q")
+    asked(file, NEW, prompt="p", cache_hit=True)
+    asked(file, NEW, prompt="p", kind="agent")
+    asked(file, OLD, prompt="p")
+    assert marks() == ["same prompt ×3 in this trace"] * 2 + ["same prompt ×3 in this trace, ×7 within a minute"]
+    assert marks(OLD) == []
+
+
+def test_without_the_hashes_repeats_are_shown_as_the_calls_knew_them(file):
+    for repeats in ({}, {"prompt_repeats": {"trace": 0, "minute": 2}}, {"prompt_repeats": {"trace": 1, "minute": 3}}):
+        asked(file, NEW, **repeats)
+    assert marks() == ["same prompt ×3 within a minute", "same prompt ×2 in this trace, ×4 within a minute"]
+
+
+def test_the_template_is_among_the_details(file):
+    asked(file, NEW, template="0123456789abcdef" * 4)
+    assert "m · template 01234567\n" in invoke("show", "--content").output
+    assert "template" not in invoke("show").output
 
 
 def test_what_strangers_wrote_cannot_drive_the_terminal(file):

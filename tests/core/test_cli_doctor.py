@@ -295,7 +295,7 @@ def test_langfuse_works_and_the_trace_comes_back(serve):
     assert code == 0
     assert "knows the keys (project demo)" in output
     assert "The trace came back" in output
-    assert "records everything, prompts and answers included" in output
+    assert "records prompts and answers, with placeholders for personal data and secrets" in output
     sent = next(headers for method, _, headers, _ in server.asked if method == "POST")
     assert sent["x-langfuse-ingestion-version"] == "4"
 

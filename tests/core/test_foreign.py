@@ -4,7 +4,7 @@ import logging
 
 import pytest
 from opentelemetry import trace
-from spanloom import Langfuse, Local, Otlp
+from spanloom import ContentPolicy, Langfuse, Local, Otlp
 from spanloom.dialects.foreign import REPEATS, demoted, is_model_call
 from spanloom.guard import _told
 from spanloom.step import Kind, Step
@@ -39,6 +39,7 @@ FOREIGN = {  # scope -> a span of that library, by its own source
         "gen_ai.prompt.0.content": "hi",
     },
 }  # fmt: skip
+FULL = ContentPolicy.full()
 COUNTED = ("gen_ai.", "llm.", "openinference.", "langfuse.observation.model", "langfuse.observation.usage",
            "langfuse.observation.cost")  # fmt: skip
 
@@ -66,7 +67,9 @@ def twice(loom, provider, scope, kind=Kind.LLM, attributes=None):
 @pytest.mark.parametrize("scope", FOREIGN)
 def test_the_call_counts_once_in_langfuse(configured, provider, http_sink, second_sink, scope, caplog, tmp_path):
     path = tmp_path / "spanloom.db"
-    loom = configured(Langfuse("pk", "sk", http_sink.url, include=["*"]), Otlp(second_sink.url), Local(path))
+    loom = configured(
+        Langfuse("pk", "sk", http_sink.url, include=["*"]), Otlp(second_sink.url, content=FULL), Local(path)
+    )
     with caplog.at_level(logging.WARNING, "spanloom"):
         twice(loom, provider, scope)
 

@@ -43,14 +43,20 @@ def main() -> None:
 @click.option("--errors", is_flag=True, help="Only traces with an error.")
 @click.option("--user", help="Only traces of this user.")
 @click.option("--session", help="Only traces of this session.")
-def traces(path: Path, limit: int, errors: bool, user: str | None, session: str | None) -> None:
+@click.option(
+    "--template",
+    metavar="ID",
+    help="Only traces that called a model with this prompt template: `spanloom show --content` tells its id.",
+)
+def traces(path: Path, limit: int, errors: bool, user: str | None, session: str | None, template: str | None) -> None:
     """List the newest traces, newest first."""
     console = Console(highlight=False)
     with _reading(path) as reading:
-        found = [summarise(rows) for rows in reading.traces(limit, errors=errors, user=user, session=session) if rows]
+        chosen = reading.traces(limit, errors=errors, user=user, session=session, template=template)
+        found = [summarise(rows) for rows in chosen if rows]
     if found:
         print_listing(found, console)
-    elif errors or user is not None or session is not None:
+    elif errors or any(wanted is not None for wanted in (user, session, template)):
         console.print(f"No trace in {path} matches.", soft_wrap=True)
     else:
         console.print(f"{path} holds no traces yet: they arrive when their spans end.", soft_wrap=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +31,10 @@ _STYLES = {
     "reranker": "bright_blue",
     "tool": "yellow",
 }
+LLM = "llm"
+TEMPLATE_ID = 8
+"""How many hexadecimal digits of a template's hash are shown."""
+
 _DURATION = 9  # columns
 _GAP = 2
 _TEXT = 30  # columns that text gets at least
@@ -51,9 +56,10 @@ class Glyphs:
     dot: str = " · "
     cross: str = "✗"
     ellipsis: str = "…"
+    times: str = "×"
 
 
-_ASCII = Glyphs("|-", "`-", "| ", "=", "-", "-", "->", ", ", "x", "~")
+_ASCII = Glyphs("|-", "`-", "| ", "=", "-", "-", "->", ", ", "x", "~", "x")
 
 
 def print_trace(rows: Sequence[Row], console: Console, *, content: bool = False, full: bool = False) -> None:
@@ -82,9 +88,11 @@ class _Drawing:
         self.width = console.width
         self.bar = max(10, min(40, (self.width - 20) // 3))
         self.label = 0
+        self.prompts: Counter[str | None] = Counter()
 
     def draw(self, tops: Sequence[Node]) -> None:
         lines = list(self._walk(tops))
+        self.prompts = _prompts(node.row for node, _, _ in lines)
         room = max(8, self.width - _DURATION - self.bar - _GAP)
         widest = max(
             cell_len(head) + cell_len(_kind(node.row)) + 3 + cell_len(node.row.name) for node, head, _ in lines
@@ -169,6 +177,8 @@ class _Drawing:
 
     def _troubles(self, node: Node) -> Iterator[Text]:
         row = node.row
+        if repeated := self._repeated(row, row.record or {}):
+            yield Text(repeated, style="yellow")
         if row.outcome not in (None, "ok", "error"):
             yield Text(row.outcome or "", style="yellow")
         error = (row.error_type, row.error_message)
@@ -190,6 +200,21 @@ class _Drawing:
         if line:
             self._wrapped(below, Text(line, style="dim"))
 
+    def _repeated(self, row: Row, record: dict[str, Any]) -> str | None:
+        """How often a call's prompt was sent: in the trace, and around it by the process. None where it was once.
+
+        Counted in the file where it has the hashes, so that the first call says it too; else as the call knew it.
+        """
+        if row.kind != LLM or record.get("cache_hit"):
+            return None
+        known = record.get("prompt_repeats", {})
+        here = max(self.prompts[record.get("content", {}).get("prompt_hash")], known.get("trace", 0) + 1)
+        around = known.get("minute", 0) + 1
+        times = self.glyphs.times
+        said = [f"{times}{here} in this trace"] if here > 1 else []
+        said += [f"{times}{around} within a minute"] if around > here else []
+        return f"same prompt {', '.join(said)}" if said else None
+
     def _facts_of(self, row: Row, record: dict[str, Any]) -> list[str]:
         usage = record.get("usage", {})
         facts = [record.get("response_model") or record.get("request_model")]
@@ -210,6 +235,8 @@ class _Drawing:
         facts += [f"finish {reason}" for reason in record.get("finish_reasons", ()) if reason != "stop"]
         if record.get("cache_hit"):
             facts.append("from the cache")
+        if self.content and (template := record.get("content", {}).get("template_hash")):
+            facts.append(f"template {template[:TEMPLATE_ID]}")
         for key, noun in (("document_count", "document"), ("embedding_count", "vector")):
             if (number := record.get(key)) is not None:
                 facts.append(words.count(number, noun))
@@ -245,6 +272,13 @@ class _Drawing:
     def _print(self, *lines: Text) -> None:
         for line in lines:
             self.console.print(line, no_wrap=True, overflow="ignore", crop=False, highlight=False)
+
+
+def _prompts(rows: Iterable[Row]) -> Counter[str | None]:
+    """How many model calls of the trace sent each prompt, by its hash."""
+    records = [row.record or {} for row in rows if row.kind == LLM]
+    hashes = (r.get("content", {}).get("prompt_hash") for r in records if not r.get("cache_hit"))
+    return Counter(found for found in hashes if found)
 
 
 def _guides(text: str) -> Text:

@@ -16,6 +16,8 @@ from collections.abc import Set as AbstractSet
 from traceback import TracebackException
 from typing import Any
 
+from .marked import Marked
+
 _MAX_DEPTH = 16
 _MAX_FRAMES = 64
 _MAX_NODES = 20_000
@@ -29,12 +31,13 @@ Convert = Callable[[Any], Any]
 """An adapter's own reading of an object; returns it unchanged where it has none."""
 
 
-def plain(value: Any, convert: Convert | None = None) -> Any:
+def plain(value: Any, convert: Convert | None = None, *, marks: bool = False) -> Any:
     """`value` as plain JSON values. Vectors are replaced by their length, bytes by their size, cycles by a mark.
 
-    At most 16 levels and 20,000 values are read; what is left out is marked in place.
+    At most 16 levels and 20,000 values are read; what is left out is marked in place. With `marks`, what is `Marked`
+    stays so, around its plain value; else the marks are taken off.
     """
-    return _Reader(convert).read(value, 0)
+    return _Reader(convert, marks=marks).read(value, 0)
 
 
 def clean(text: str) -> str:
@@ -64,8 +67,8 @@ def label(value: Any) -> str | None:
 
 
 class _Reader:
-    def __init__(self, convert: Convert | None) -> None:
-        self.convert = convert
+    def __init__(self, convert: Convert | None, *, marks: bool) -> None:
+        self.convert, self.marks = convert, marks
         self.nodes = 0
         self.path: set[int] = set()
 
@@ -94,6 +97,9 @@ class _Reader:
             self.path.discard(id(value))
 
     def _other(self, value: Any, depth: int, *, vector: bool) -> Any:
+        if isinstance(value, Marked):
+            inner = self.read(value.value, depth - 1, vector=vector)
+            return Marked(value.category, inner) if self.marks else inner
         if isinstance(value, str) and not isinstance(value, enum.Enum):
             return clean(value)
         if isinstance(value, (bytes, bytearray)):

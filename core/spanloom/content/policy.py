@@ -1,133 +1,258 @@
-"""Which content a destination may show, by category."""
+"""Which content a destination may show, by category, and what is done to it on the way."""
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any, Self
 
-from ..step import Message, Part, Reasoning, ToolCall, ToolCallResponse
+from ..errors import ConfigurationError
+from ..identity import Identity
+from . import actions as act
+from .acting import Action, Reference, Situation, Slot, as_key, chain, combined
+from .application import Application, shows
 from .budget import ATTRIBUTE_BYTES, fit
+from .category import Categories, Category, places
+from .digest import canonical_messages, canonical_value, digest
+from .keeping import Keeper, Kept
+from .plain import label
 from .visible import Visible
+from .walk import map_leaves
+
+_C = Category
+_Rules = Mapping[Category, tuple[Action, ...]]
 
 
-class Category(enum.StrEnum):
-    """The kinds of content that a policy decides on."""
+def _rules(default: Action, **others: Action) -> _Rules:
+    return MappingProxyType({c: (others.get(c.value, default),) for c in Category})
 
-    SYSTEM_PROMPT = "system_prompt"
-    USER_PROMPT = "user_prompt"
-    COMPLETION = "completion"
-    REASONING = "reasoning"
-    TOOL_DEFINITIONS = "tool_definitions"
-    TOOL_ARGUMENTS = "tool_arguments"
-    TOOL_RESULTS = "tool_results"
-    RETRIEVAL_QUERIES = "retrieval_queries"
-    DOCUMENTS = "documents"
-    EXCEPTION_TEXT = "exception_text"
-    METADATA = "metadata"
-    PROMPT_VARIABLES = "prompt_variables"
-    SCORE_COMMENTS = "score_comments"
+
+_NONE = _rules(act.drop, names=act.redact(), identity=act.keep)
+_HASHED = _rules(act.drop, names=act.redact(), identity=act.keep, tags=act.redact())
+_REDACTED = _rules(act.redact(), identity=act.keep)
+_FULL = _rules(act.keep)
+_ON_THE_SPAN = {_C.NAMES, _C.TAGS, _C.IDENTITY, _C.SCORE_COMMENTS}
+
+_FIELDS = (
+    "input", "output", "input_messages", "output_messages", "tool_definitions", "tool_description", "arguments",
+    "result", "query", "documents", "prompt_variables", "error_message", "error_stack", "metadata",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class ContentPolicy:
-    """What of the content reaches a destination.
+    """What of the content reaches a destination, and how.
 
-    Structure always does: kinds, names, models, parameters, tokens, ids, times, outcome, the type of an error; and who
-    the trace belongs to: user, session, tags, tenant, the name and version of a prompt. User metadata is content.
+    Structure always does: kinds, models, parameters, tokens, costs, ids, times, outcome, the type of an error. Start
+    from a preset, `none()`, `hashed()`, `redacted()`, `full()` or `by_recommendation(vault)`, and change it:
 
-    Use a preset: `none()`, `hashed()` or `full()`. `kept` are the categories that go out as they are; `hashes` adds
-    the SHA-256 of each model call's prompt and completion; `attribute_bytes` bounds every attribute.
+    >>> ContentPolicy.redacted().replace(documents=actions.drop, completion=[actions.redact(), actions.truncate(500)])
+
+    `rules` are the actions of each `Category`; `hashes` adds the SHA-256 of each model call's prompt, of its template
+    and of its completion, or under `hash_key` their HMAC-SHA256. `structure` are names of attributes, with `*` as a
+    wildcard, that the application or other libraries write and that hold no content. `attribute_bytes` bounds every
+    attribute. An action that fails drops the content, says so once and counts it: the span still goes.
     """
 
-    kept: frozenset[Category] = frozenset()
+    rules: _Rules = field(default_factory=lambda: _NONE)
     hashes: bool = False
+    hash_key: bytes | None = field(default=None, repr=False)
+    structure: tuple[str, ...] = ()
     attribute_bytes: int = ATTRIBUTE_BYTES
 
     @classmethod
-    def none(cls) -> ContentPolicy:
-        """Structure only."""
+    def none(cls) -> Self:
+        """Structure only. Names are searched for personal data and secrets, as in every preset but `full`."""
         return cls()
 
     @classmethod
-    def hashed(cls) -> ContentPolicy:
-        """Structure, and the SHA-256 of each prompt and each completion."""
-        return cls(hashes=True)
+    def hashed(cls, hash_key: bytes | str | None = None) -> Self:
+        """Structure, tags, and the hash of each prompt, template and completion.
+
+        Without a `hash_key` those of short texts can be guessed.
+        """
+        return cls(_HASHED, hashes=True, hash_key=_key(hash_key))
 
     @classmethod
-    def full(cls) -> ContentPolicy:
-        """Everything, within the byte budget; and the hashes."""
-        return cls(kept=frozenset(Category), hashes=True)
+    def redacted(cls, hash_key: bytes | str | None = None) -> Self:
+        """Everything, with placeholders for personal data and secrets (see `docs/redaction.md`); and the hashes."""
+        return cls(_REDACTED, hashes=True, hash_key=_key(hash_key))
 
-    def apply(self, content: Visible) -> Visible:
-        """What of `content` this policy shows; `content` itself is left as it is."""
+    @classmethod
+    def full(cls) -> Self:
+        """Everything as it is, within the byte budget; and the hashes."""
+        return cls(_FULL, hashes=True)
+
+    @classmethod
+    def by_recommendation(
+        cls, vault: Keeper, *, completions: float = 0.1, characters: int = 2_000, hash_key: bytes | str | None = None
+    ) -> Self:
+        """For shared backends: enough to find a bug by, little to lose.
+
+        System prompts and tool definitions as hashes, what users and tools say redacted, completions redacted and cut
+        to so many `characters` in a share of the traces, documents by their reference in `vault`, the model's reasoning
+        not at all.
+        """
+        said = [act.redact(), act.truncate(characters)]
+        return cls.redacted(hash_key).replace(
+            system_prompt=act.hash(hash_key),
+            tool_definitions=act.hash(hash_key),
+            completion=[act.sample(completions), *said],
+            tool_results=said,
+            documents=act.reference(vault),
+            reasoning=act.drop,
+        )
+
+    def replace(
+        self,
+        *,
+        hashes: bool | None = None,
+        hash_key: bytes | str | None = None,
+        structure: Sequence[str] | None = None,
+        attribute_bytes: int | None = None,
+        **by_category: Action | Sequence[Action],
+    ) -> Self:
+        """This policy with other actions for the categories named, and other settings where they are given.
+
+        Raises `ConfigurationError` for what is no category or no action.
+        """
+        rules = dict(self.rules)
+        for name, action in by_category.items():
+            if name not in {c.value for c in Category}:
+                known = ", ".join(Category)
+                raise ConfigurationError(f"ContentPolicy has no category {name!r}: write one of {known}.")
+            found = chain(action, f"ContentPolicy(…{name}=…)")
+            if Category(name) in _ON_THE_SPAN and any(isinstance(a, Reference) for a in found):
+                raise ConfigurationError(f"ContentPolicy({name}=…) cannot go to a vault: write another action.")
+            rules[Category(name)] = found
+        return replace(
+            self,
+            rules=MappingProxyType(rules) if by_category else self.rules,
+            hashes=self.hashes if hashes is None else hashes,
+            hash_key=self.hash_key if hash_key is None else _key(hash_key),
+            structure=self.structure if structure is None else _names(structure),
+            attribute_bytes=self.attribute_bytes if attribute_bytes is None else attribute_bytes,
+        )
+
+    def shows(self, category: Category) -> bool:
+        """Whether anything of the category can go out, be it changed."""
+        return shows(self.rules[category])
+
+    @property
+    def vaults(self) -> tuple[Keeper, ...]:
+        """Where this policy puts content aside."""
+        found = (a.vault for chain in self.rules.values() for a in chain if isinstance(a, Reference))
+        return tuple(dict.fromkeys(found))
+
+    # ---------------------------------------------------------------- on the worker
+    def apply(self, content: Visible, at: Situation | None = None) -> Visible:
+        """What of `content` this policy shows of the span `at`, in any size; `content` itself is left as it is.
+
+        Vaults are asked to keep what goes to them: whether they did, `Visible.kept` tells.
+        """
+        at = Situation(identity=content.identity) if at is None else at
+        pass_ = Application(self.chain, at)
+        given, answered = places(at.kind)
         shown = Visible(
-            identity=content.identity,
-            prompt_hash=content.prompt_hash if self.hashes else None,
-            completion_hash=content.completion_hash if self.hashes else None,
+            identity=self._identity(content.identity, pass_),
+            input=pass_.of(given, content.input),
+            output=pass_.of(answered, content.output),
+            input_messages=pass_.messages(content.input_messages),
+            output_messages=pass_.messages(content.output_messages),
+            tool_definitions=pass_.tools(content.tool_definitions),
+            tool_description=pass_.one(_C.TOOL_DEFINITIONS, content.tool_description),
+            arguments=pass_.one(_C.TOOL_ARGUMENTS, content.arguments),
+            result=pass_.one(_C.TOOL_RESULTS, content.result),
+            query=_as_text(pass_.one(_C.RETRIEVAL_QUERIES, content.query)),
+            documents=pass_.documents(content.documents),
+            prompt_variables=pass_.one(_C.PROMPT_VARIABLES, content.prompt_variables),
+            error_message=_as_text(pass_.one(_C.EXCEPTION_TEXT, content.error_message)),
+            error_stack=_as_text(pass_.one(_C.EXCEPTION_TEXT, content.error_stack)),
+            metadata=pass_.each(_C.METADATA, content.metadata),
         )
-        keeps = self.kept.__contains__
-        if keeps(Category.USER_PROMPT):
-            shown.input = content.input
-        if keeps(Category.COMPLETION):
-            shown.output = content.output
-        shown.input_messages = tuple(
-            self._message(m)
-            for m in content.input_messages
-            if keeps(Category.SYSTEM_PROMPT if m.role == "system" else _of_role(m))
-        )
-        if keeps(Category.COMPLETION):
-            shown.output_messages = tuple(self._message(m) for m in content.output_messages)
-        if keeps(Category.TOOL_DEFINITIONS):
-            shown.tool_definitions, shown.tool_description = content.tool_definitions, content.tool_description
-        if keeps(Category.TOOL_ARGUMENTS):
-            shown.arguments = content.arguments
-        if keeps(Category.TOOL_RESULTS):
-            shown.result = content.result
-        if keeps(Category.RETRIEVAL_QUERIES):
-            shown.query = content.query
-        if keeps(Category.DOCUMENTS):
-            shown.documents = content.documents
-        if keeps(Category.PROMPT_VARIABLES):
-            shown.prompt_variables = content.prompt_variables
-        if keeps(Category.EXCEPTION_TEXT):
-            shown.error_message, shown.error_stack = content.error_message, content.error_stack
-        if keeps(Category.METADATA):
-            shown.metadata = content.metadata
-        return self._fitted(shown)
-
-    def comment(self, text: str | None) -> str | None:
-        """What this policy shows of a score's comment."""
-        if text is None or Category.SCORE_COMMENTS not in self.kept:
-            return None
-        return str(fit(text, self.attribute_bytes)[0])
-
-    def _message(self, message: Message) -> Message:
-        parts = tuple(self._part(p) for p in message.parts if self._shows(p))
-        return replace(message, parts=parts)
-
-    def _shows(self, part: Part) -> bool:
-        return not isinstance(part, Reasoning) or Category.REASONING in self.kept
-
-    def _part(self, part: Part) -> Part:
-        if isinstance(part, ToolCall) and Category.TOOL_ARGUMENTS not in self.kept:
-            return ToolCall(part.name, None, part.id)
-        if isinstance(part, ToolCallResponse) and Category.TOOL_RESULTS not in self.kept:
-            return ToolCallResponse(None, part.id)
-        return part
-
-    def _fitted(self, shown: Visible) -> Visible:
-        for name in (
-            "input", "output", "input_messages", "output_messages", "tool_definitions", "tool_description", "arguments",
-            "result", "query", "documents", "prompt_variables", "error_message", "error_stack", "metadata",
-        ):  # fmt: skip
-            value = getattr(shown, name)
-            if value:
-                value, cut = fit(value, self.attribute_bytes)
-                shown.truncated += cut
-                setattr(shown, name, value)
+        self._hash(content, shown)
+        if at.referenced:
+            self._put_aside(shown, at)
+        shown.truncated = at.cut
         return shown
 
+    def fitted(self, shown: Visible) -> Visible:
+        """What `apply` showed, with every field within the byte budget."""
+        changed: dict[str, Any] = {}
+        cut = 0
+        for name in _FIELDS:
+            value = getattr(shown, name)
+            if value:
+                changed[name], here = fit(value, self.attribute_bytes)
+                cut += here
+        return replace(shown, **changed, truncated=shown.truncated + cut) if cut else shown
 
-def _of_role(message: Message) -> Category:
-    """An earlier answer of the model is a completion, wherever it stands; a tool's is decided part by part."""
-    return Category.COMPLETION if message.role == "assistant" else Category.USER_PROMPT
+    def comment(self, text: str | None, trace_id: int = 0) -> str | None:
+        """What this policy shows of a score's comment. A vault keeps none of it: it belongs to no step."""
+        if text is None:
+            return None
+        shown = Application(self.chain, Situation(trace_id)).one(_C.SCORE_COMMENTS, text)
+        return str(fit(shown, self.attribute_bytes)[0]) if isinstance(shown, str) else None
+
+    def chain(self, categories: Categories) -> tuple[Action, ...]:
+        """The actions for content that is of one of these categories, or holds several that cannot be told apart."""
+        if len(categories) == 1:
+            return self.rules[categories[0]]
+        return combined(self.rules[c] for c in categories)
+
+    def is_structure(self, attribute: str) -> bool:
+        """Whether the user says that this attribute holds no content."""
+        return any(fnmatchcase(attribute, pattern) for pattern in self.structure)
+
+    def _identity(self, who: Identity, pass_: Application) -> Identity:
+        if self.rules is _FULL:
+            return who
+        tags = (label(pass_.one(_C.TAGS, tag)) for tag in who.tags)
+        ids = {name: label(pass_.one(_C.IDENTITY, getattr(who, name))) for name in ("user_id", "session_id", "tenant")}
+        return replace(
+            who,
+            tags=tuple(t for t in tags if t is not None),
+            user_id=ids["user_id"],
+            session_id=ids["session_id"],
+            tenant=ids["tenant"],
+        )
+
+    def _hash(self, content: Visible, shown: Visible) -> None:
+        if not self.hashes:
+            return
+        shown.prompt_hash, shown.template_hash, shown.completion_hash = (
+            plain_hash if self.hash_key is None or not messages else digest(canonical_messages(messages), self.hash_key)
+            for plain_hash, messages in (
+                (content.prompt_hash, content.input_messages),
+                (content.template_hash, content.template),
+                (content.completion_hash, content.output_messages),
+            )
+        )
+
+    def _put_aside(self, shown: Visible, at: Situation) -> None:
+        kept: dict[Keeper, Kept] = {
+            vault: vault.keep(at.identity, at.trace_id, at.span_id, at.recorded_ns, pieces)
+            for vault, pieces in at.referenced.items()
+        }
+        shown.kept = list(kept.values())
+
+        def filled(leaf: Any) -> Any:
+            return f"{kept[leaf.vault].reference}#{leaf.index}" if isinstance(leaf, Slot) else leaf
+
+        for name in _FIELDS:
+            setattr(shown, name, map_leaves(getattr(shown, name), filled))
+
+
+def _as_text(value: Any) -> Any:
+    """A field that is a text may be made something else of by `custom`."""
+    return value if value is None or isinstance(value, (str, Slot)) else canonical_value(value)
+
+
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _key(key: bytes | str | None) -> bytes | None:
+    return as_key(key, "ContentPolicy(hash_key=…)")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from ..guard import GUARD
@@ -25,35 +24,39 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
+from .digest import canonical_messages, digest
 from .plain import label, plain
 from .visible import Visible
 
 _MOST_ITEMS = 10_000
 _MOST_TAGS = 100
 _MOST_METADATA = 1_000
+_SYSTEM = frozenset({"system", "developer"})
 
 
 def read(content: Content, identity: Identity, tool_description: str | None = None) -> Visible:
     """Everything of `content`, as plain values, before any policy. A field that cannot be read is left empty."""
     visible = Visible(identity=_bounded(identity))
-    visible.input = _field("input", content.input, plain)
-    visible.output = _field("output", content.output, plain)
+    visible.input = _field("input", content.input, _marked)
+    visible.output = _field("output", content.output, _marked)
     visible.input_messages = _field("input_messages", content.input_messages, _messages) or ()
     visible.output_messages = _field("output_messages", content.output_messages, _messages) or ()
     visible.tool_definitions = _field("tool_definitions", content.tool_definitions, _tools) or ()
     visible.tool_description = _field("tool_description", tool_description, _text)
-    visible.arguments = _field("arguments", content.arguments, plain)
-    visible.result = _field("result", content.result, plain)
+    visible.arguments = _field("arguments", content.arguments, _marked)
+    visible.result = _field("result", content.result, _marked)
     visible.query = _field("query", content.query, _text)
     visible.documents = _field("documents", content.documents, _documents) or ()
-    visible.prompt_variables = _field("prompt_variables", content.prompt_variables, plain)
+    visible.prompt_variables = _field("prompt_variables", content.prompt_variables, _marked)
     visible.error_message = _field("error_message", content.error_message, _text)
     visible.error_stack = _field("error_stack", content.error_stack, _text)
     visible.metadata = _field("metadata", identity.metadata, metadata) or {}
     if visible.input_messages:
-        visible.prompt_hash = sha256(visible.input_messages)
+        visible.prompt_hash = digest(canonical_messages(visible.input_messages))
+    if template := _field("template", content.template, _messages) or _system_prompt(visible.input_messages):
+        visible.template, visible.template_hash = template, digest(canonical_messages(template))
     if visible.output_messages:
-        visible.completion_hash = sha256(visible.output_messages)
+        visible.completion_hash = digest(canonical_messages(visible.output_messages))
     return visible
 
 
@@ -75,35 +78,9 @@ def _bounded(identity: Identity) -> Identity:
     )
 
 
-def sha256(messages: tuple[Message, ...]) -> str:
-    """SHA-256 of the messages' canonical text, in hexadecimal.
-
-    Canonical text: the content itself where there is one message with one text; else the JSON of `[[role, part…]…]`
-    without ids, with sorted keys and no spaces, each part as `[type, value…]`.
-    """
-    if len(messages) == 1 and len(messages[0].parts) == 1 and isinstance(messages[0].parts[0], Text):
-        canonical = messages[0].parts[0].content
-    else:
-        canonical = json.dumps(
-            [[m.role, *(_canonical(p) for p in m.parts)] for m in messages],
-            ensure_ascii=False, sort_keys=True, separators=(",", ":"),
-        )  # fmt: skip
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _canonical(part: Part) -> list[Any]:
-    match part:
-        case Text(content):
-            return ["text", content]
-        case Reasoning(content):
-            return ["reasoning", content]
-        case ToolCall(name, arguments):
-            return ["tool_call", name, arguments]
-        case ToolCallResponse(response):
-            return ["tool_call_response", response]
-        case OtherPart(type, value):
-            return [type, value]
-    return [part.modality, part.mime_type, part.uri, part.file_id, part.size]
+def _system_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """What stands in for the template of a prompt that was made from none: what is the same from request to request."""
+    return tuple(takewhile(lambda m: m.role in _SYSTEM, messages))
 
 
 def _field(name: str, value: Any, make: Any) -> Any:
@@ -112,6 +89,10 @@ def _field(name: str, value: Any, make: Any) -> Any:
     with GUARD.watching(f"spanloom.content.read.{name}"):
         return make(value.resolve() if isinstance(value, Deferred) else value)
     return None
+
+
+def _marked(value: Any) -> Any:
+    return plain(value, marks=True)
 
 
 def _text(value: Any) -> str | None:

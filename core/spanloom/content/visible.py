@@ -8,6 +8,7 @@ from typing import Any
 
 from ..identity import NOBODY, Identity
 from ..step import Document, Message, ToolDefinition
+from .keeping import Kept
 
 
 @dataclass(slots=True)
@@ -30,5 +31,9 @@ class Visible:
     metadata: Mapping[str, Any] = field(default_factory=dict)  # plain values, which a dialect makes attributes of
     identity: Identity = NOBODY
     prompt_hash: str | None = None
+    template_hash: str | None = None
     completion_hash: str | None = None
+    template: tuple[Message, ...] = ()  # what `template_hash` is of: read, and never shown
     truncated: int = 0
+    kept: list[Kept] = field(default_factory=list)  # what vaults were asked to keep of this span
+    vault_status: str | None = None  # "stored" or "unavailable", where a vault was asked

@@ -12,13 +12,13 @@ from opentelemetry.sdk.resources import Resource
 from ..content import ContentPolicy
 from ..dialects.rendered import Rendered
 from ..errors import ConfigurationError
-from ..step import Step
 from ..weave import Ended
 from .delivery import Delivery
 from .endpoint import check_headers, check_url, traces_url
 from .limits import Limits
 from .otlp import Otlp, Render
 from .queued import Options
+from .seen import Seen
 from .wire.http import HttpWire
 
 if TYPE_CHECKING:
@@ -99,14 +99,14 @@ class Backend(Otlp):
     def _http_wire(self) -> HttpWire:
         return HttpWire(traces_url(str(self.endpoint)), dict(self.headers or {}), compression="gzip")
 
-    def _rendered(self, ended: Ended, step: Step, policy: ContentPolicy) -> Rendered:
+    def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
         if self.limits is None:
-            return super()._rendered(ended, step, policy)
+            return super()._rendered(ended, policy)
         render = super()._rendered
-        return self.limits.rendered(self.limits.policy(policy), lambda smaller: render(ended, step, smaller))
+        return self.limits.rendered(self.limits.policy(policy), lambda smaller: render(ended, smaller))
 
-    def _own(self, ended: Ended) -> dict[str, Any]:
-        own = super()._own(ended)
+    def _own(self, ended: Ended, shown: Seen) -> Mapping[str, Any]:
+        own = super()._own(ended, shown)
         return own if self.limits is None else self.limits.within(own)
 
 

@@ -1,29 +1,33 @@
 """Ready profiles: what each backend wants of address, headers, dialect and limits, by its own documentation.
 
 What is read and tested against the backend's own server is said; the others are services, and are not tested here.
-Each takes `content`, `timeout`, `queue_spans`, `batch_spans` and `name` too, as `Otlp` does. A backend for language
-models shows prompts and answers by default, one for everything their hashes only.
+Each takes `content`, `timeout`, `queue_spans`, `batch_spans`, `name` and `sampling` too, as `Otlp` does. A backend for
+language models shows prompts and answers by default, one for everything their hashes only.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-from typing import Literal, Unpack
+from collections.abc import Mapping
+from typing import Any, Literal, Unpack
 
 from ..content import ContentPolicy
 from ..dialects import genai, langsmith, openinference
+from ..dialects import sampling as sampling_dialect
+from ..weave import Ended
 from .backend import Backend, MeasuringBackend, filled, setting
 from .limits import Limits
 from .queued import Options
+from .seen import Seen
 
 
 class Datadog(Backend):
     """Datadog's Agent (LLM) Observability, straight to its intake. By its documentation; not tested against it.
 
     `DD_API_KEY` and `DD_SITE` (by default `datadoghq.com`) fill what is left out. The application's name there is the
-    service's. It takes the GenAI conventions as of 1.37; government sites do not have it. Everything is sent by
-    default.
+    service's. It takes the GenAI conventions as of 1.37; government sites do not have it. Everything is sent, redacted,
+    by default.
     """
 
     def __init__(
@@ -36,7 +40,7 @@ class Datadog(Backend):
             {"dd-api-key": key.value or "", "dd-otlp-source": "llmobs"},
             genai.render,
             required=[key],
-            **filled("datadog", options, ContentPolicy.full()),
+            **filled("datadog", options, ContentPolicy.redacted()),
         )
 
 
@@ -45,7 +49,8 @@ class Honeycomb(MeasuringBackend):
 
     `HONEYCOMB_API_KEY`, `HONEYCOMB_API_ENDPOINT` (by default `https://api.honeycomb.io`; in the EU
     `https://api.eu1.honeycomb.io`) and `HONEYCOMB_DATASET` fill what is left out. `dataset` is for Classic keys; the
-    others' is the service. Texts are kept under 64 KB. Hashes of content are sent by default.
+    others' is the service. Texts are kept under 64 KB. Hashes of content are sent by default. Of a trace that
+    `sampling` kept by chance, `SampleRate` says for how many it stands, so that Honeycomb weighs its counts.
     """
 
     def __init__(
@@ -62,6 +67,9 @@ class Honeycomb(MeasuringBackend):
             limits=Limits(text_bytes=64_000),
             **filled("honeycomb", options, ContentPolicy.hashed()),
         )
+
+    def _own(self, ended: Ended, shown: Seen) -> Mapping[str, Any]:
+        return {**super()._own(ended, shown), **sampling_dialect.honeycomb(ended.kept_for(self.name))}
 
 
 _NEW_RELIC = {
@@ -148,7 +156,7 @@ class LangSmith(Backend):
 
     `LANGSMITH_API_KEY`, `LANGSMITH_PROJECT` and `LANGSMITH_ENDPOINT` (by default `https://api.smith.langchain.com`;
     self-hosted `https://<host>/api/v1`) fill what is left out. Each span has its run type, input and output;
-    conversations are grouped by `session_id`. Everything is sent by default.
+    conversations are grouped by `session_id`. Everything is sent, redacted, by default.
     """
 
     def __init__(
@@ -163,7 +171,7 @@ class LangSmith(Backend):
             {"x-api-key": key.value or "", **({"Langsmith-Project": project} if project else {})},
             langsmith.render,
             required=[key],
-            **filled("langsmith", options, ContentPolicy.full()),
+            **filled("langsmith", options, ContentPolicy.redacted()),
         )
 
 
@@ -172,8 +180,8 @@ class MLflow(Backend):
 
     `MLFLOW_TRACKING_URI` (by default `http://localhost:5000`), `MLFLOW_EXPERIMENT_ID` (by default "0", the experiment
     that every server has), `MLFLOW_TRACKING_TOKEN`, and `MLFLOW_TRACKING_USERNAME` with `MLFLOW_TRACKING_PASSWORD` fill
-    what is left out. It reads both conventions; OpenInference's name more kinds of steps. Everything is sent by
-    default.
+    what is left out. It reads both conventions; OpenInference's name more kinds of steps. Everything is sent, redacted,
+    by default.
     """
 
     def __init__(
@@ -195,7 +203,7 @@ class MLflow(Backend):
             headers,
             openinference.render,
             required=[user, secret] if not bearer.value and (user.value or secret.value) else [],
-            **filled("mlflow", options, ContentPolicy.full()),
+            **filled("mlflow", options, ContentPolicy.redacted()),
         )
 
 

@@ -69,8 +69,9 @@ class Delivery:
         hurry: Callable[[float | None], object] | None = None,
         about: Callable[[], dict[str, Any]] | None = None,
         parked: Callable[[int], bool] | None = None,
+        routed: bool = False,
     ) -> None:
-        self.name = name
+        self.name, self.routed = name, routed
         self._export, self.export_scores, self._tick, self._accepts = export, export_scores, tick, accepts
         self._hurry, self._about, self._parked = hurry, about, parked
         self._most, self._most_bytes, self._batch = queue_spans, queue_bytes, batch_spans
@@ -115,13 +116,16 @@ class Delivery:
     # ---------------------------------------------------------------- the application's side
     def put(self, ended: Ended) -> None:
         """Queue a span, or drop and count it where the queue is full. What `accepts` refuses is not counted at all."""
-        if self._accepts is not None and not self._accepts(ended):
-            return
-        self._put(ended)
+        if self.accepts(ended):
+            self._put(ended)
+
+    def accepts(self, ended: Ended) -> bool:
+        """Whether this destination takes the span."""
+        return self._accepts is None or self._accepts(ended)
 
     def put_score(self, score: Score) -> None:
-        """Queue a score; nothing where the receiver takes none."""
-        if self.export_scores is not None:
+        """Queue a score; nothing where the receiver takes none, or its trace goes another way."""
+        if self.export_scores is not None and (not self.routed or self.name in score.route):
             self._put(score)
 
     def _put(self, item: Ended | Score) -> None:

@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from ..content import ContentPolicy
 from ..dialects import langfuse as dialect
+from ..dialects import sampling as sampling_dialect
 from ..dialects import scores as score_dialect
 from ..dialects.foreign import demoted
 from ..errors import ConfigurationError
@@ -21,11 +22,12 @@ from ..scores import Score
 from ..step import Lineage
 from ..weave import Ended
 from .delivery import Delivery
-from .destination import copies, copy_of, rendered, visible
+from .destination import copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
 from .langfuse_sdk import SDK_SCOPE, Leave, left_to_us
 from .queued import Options, Queued
 from .receipt import Receipt
+from .seen import Seen, seen
 from .wire.encoding import TRACES
 from .wire.http import AGAIN, JSON, HttpWire
 
@@ -53,8 +55,8 @@ class Langfuse(Queued):
     Beside Langfuse's own SDK (`@observe`, `get_client()`) on the same tracer provider and with the same public key, the
     SDK sends its observations and Spanloom its steps, in one tree.
 
-    `content` decides what of prompts and answers goes out: by default everything. `environment`, `release` and
-    `version` stand on every observation. `timeout` is seconds for one batch, its retries included (10 by default).
+    `content` decides what of prompts and answers goes out: by default everything, redacted. `environment`, `release`
+    and `version` stand on every observation. `timeout` is seconds for one batch, its retries included (10 by default).
     `queue_spans` and `queue_bytes` bound what waits to be sent; beyond them, spans are dropped and counted. With
     `spool="path.db"` a batch is on the disk before it is sent: see docs/delivery.md. The `OTEL_EXPORTER_OTLP_*`
     variables, which speak of another receiver, change nothing here.
@@ -73,7 +75,7 @@ class Langfuse(Queued):
         remote_parents: bool = False,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(options, name="langfuse", content=ContentPolicy.full())
+        super().__init__(options, name="langfuse", content=ContentPolicy.redacted())
         self.public_key = public_key or os.environ.get("LANGFUSE_PUBLIC_KEY")
         self.secret_key = secret_key or os.environ.get("LANGFUSE_SECRET_KEY")
         self.base_url = base_url or os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or _CLOUD
@@ -153,7 +155,7 @@ class Langfuse(Queued):
 
     def _export(self, batch: list[Ended]) -> Receipt:
         assert self._exporter is not None
-        return self._exporter.export(len(batch), copies(batch, self._copy))
+        return self._exporter.export(len(batch), copies(batch, self.content, self._copy))
 
     def _export_scores(self, scores: list[Score]) -> Receipt:
         assert self._exporter is not None
@@ -164,18 +166,20 @@ class Langfuse(Queued):
         )
 
     def _copy(self, ended: Ended) -> ReadableSpan:
-        span, step = ended.span, ended.step
+        span, shown = ended.span, seen(ended, self.content)
         parent = self._exported_parent(ended)
         facts = dialect.TraceFacts(
-            self._trace_name(ended), self._environment(), self.release, self.version, app_root=parent is None
+            self._trace_name(ended, shown), self._environment(), self.release, self.version, app_root=parent is None
         )
-        own = demoted(span.attributes or {}) if ended.repeats else dict(span.attributes or {})
-        if step is None:
-            shown = dialect.render_other(span.name, span.kind, own, visible(ended, self.content), facts)
+        own = demoted(shown.attributes) if ended.repeats else shown.attributes
+        if ended.step is None:
+            made = dialect.render_other(shown.name, span.kind, own, shown.content, facts)
         else:
-            shown = rendered(ended, step, self.content, lambda seen: dialect.render(step, seen, facts))
+            made = rendered(ended, self.content, lambda step, content: dialect.render(step, content, facts))
             own = dialect.beside(own)
-        return copy_of(span, shown, self._resource, parent, own)
+        kept = ended.kept_for(self.name)
+        made.attributes |= sampling_dialect.langfuse(kept)
+        return copy_of(ended, shown, made, self._resource, parent, own, kept)
 
     def _environment(self) -> str | None:
         return self.environment.lower() if self.environment else None
@@ -198,14 +202,14 @@ class Langfuse(Queued):
             return self.remote_parents
         return place.scope is None or bool(self._sdk and place.scope == SDK_SCOPE) or self._scope_included(place.scope)
 
-    def _trace_name(self, ended: Ended) -> str:
+    def _trace_name(self, ended: Ended, shown: Seen) -> str:
         """The name of the top step, unless the SDK's own span above it names the trace."""
         above = ended.lineage if self._sdk else None
         while above is not None:
             if above.scope == SDK_SCOPE:
                 return ""
             above = above.parent
-        return ended.root_name
+        return shown.root_name
 
     def _scope_included(self, scope: str) -> bool:
         return any(fnmatch.fnmatchcase(scope, pattern) for pattern in self.include)

@@ -13,6 +13,7 @@ from ..content import ContentPolicy
 from ..content.plain import clean
 from ..content.visible import Visible
 from ..dialects import neutral
+from ..dialects import sampling as sampling_dialect
 from ..dialects import scores as score_dialect
 from ..errors import ConfigurationError
 from ..guard import GUARD, warn_once
@@ -21,8 +22,8 @@ from ..step import Kind
 from ..store import Row, Store, StoreError
 from ..weave import Ended
 from .delivery import Delivery
-from .destination import visible
 from .queued import Queued, QueueOptions
+from .seen import seen, wait_for_vaults
 
 MAX_TRACES = 5_000
 MAX_MEGABYTES = 512
@@ -75,6 +76,8 @@ class Local(Queued):
     # ---------------------------------------------------------------- the worker's side
     def _export(self, batch: list[Ended]) -> int:
         assert self._store is not None
+        with GUARD.watching("spanloom.destinations.vaults"):
+            wait_for_vaults(batch, self.content)
         rows: list[Row] = []
         for ended in batch:
             with GUARD.watching("spanloom.destinations.local.row"):
@@ -98,7 +101,7 @@ class Local(Queued):
     def _row(self, ended: Ended) -> Row:
         span = ended.span
         assert span.context is not None
-        record = self._record(ended)
+        record = {**self._record(ended), **sampling_dialect.neutral(ended.kept_for(self.name))}
         usage, error, who = record.get("usage", {}), record.get("error", {}), record.get("identity", {})
         counted = ended.step is not None and ended.step.kind in (Kind.LLM, Kind.EMBEDDING)
         start = span.start_time or 0
@@ -124,22 +127,22 @@ class Local(Queued):
         )
 
     def _record(self, ended: Ended) -> neutral.Record:
-        span, step = ended.span, ended.step
-        seen = visible(ended, self.content)
+        span, shown = ended.span, seen(ended, self.content)
+        step = shown.step
         if step is None:
             failed = span.status.status_code is StatusCode.ERROR
             return neutral.render_other(
-                span.name,
+                shown.name,
                 span.instrumentation_scope.name if span.instrumentation_scope is not None else "",
-                seen,
+                shown.content,
                 role=span.kind.name.lower(),
-                attributes=span.attributes or {},
-                events=[(e.name, e.timestamp, e.attributes or {}) for e in span.events],
-                error=(span.status.description or "") if failed else None,
+                attributes=shown.attributes,
+                events=shown.events,
+                error=(shown.status_description or "") if failed else None,
             )
         with GUARD.watching("spanloom.destinations.render"):
-            return neutral.render(step, seen, span.attributes)
-        return neutral.render(step, Visible(identity=seen.identity))
+            return neutral.render(step, shown.content, shown.attributes)
+        return neutral.render(step, Visible(identity=shown.content.identity))
 
 
 def _count(value: Any) -> int | None:

@@ -18,12 +18,14 @@ from ..dialects.rendered import Rendered, known
 from ..errors import ConfigurationError
 from ..step import Step
 from ..weave import Ended
+from .capture import policy_in_environment
 from .delivery import Delivery
 from .destination import copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
 from .exporter import MakeWire
 from .queued import Options, Queued
 from .receipt import Receipt
+from .seen import Seen, seen
 from .wire import environment
 from .wire.encoding import TRACES
 from .wire.grpc import GrpcWire, credentials_of, target
@@ -44,14 +46,15 @@ class Otlp(Queued):
     OpenTelemetry's defaults (`http://localhost:4318`, for gRPC `http://localhost:4317`).
 
     `endpoint` is the receiver's base address, or the full one ending in `/v1/traces`; for gRPC it may be `host:port`,
-    which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one
-    batch, its retries included. `content` decides what of prompts and answers goes out: by default their hashes only.
-    `dialect` is "genai" (OpenTelemetry's conventions) or "openinference" (Phoenix's and Arize's). `queue_spans` and
-    `queue_bytes` bound what waits to be sent; beyond them, spans are dropped and counted. With `spool="path.db"` a
-    batch is on the disk before it is sent: see docs/delivery.md.
+    which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one batch, its
+    retries included. `content` decides what of prompts and answers goes out: by default their hashes only, or what
+    `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says. `dialect` is "genai" (OpenTelemetry's conventions) or
+    "openinference" (Phoenix's and Arize's). `queue_spans` and `queue_bytes` bound what waits to be sent; beyond them,
+    spans are dropped and counted. With `spool="path.db"` a batch is on the disk before it is sent: see
+    docs/delivery.md.
 
-    Spans of other libraries go out as they are. One of a model call that is a step already, as instrumentations of
-    openai or anthropic open them, has `spanloom.repeats_step`: leave it out where you add up tokens.
+    Spans of other libraries go out with what the policy shows of them. One of a model call that is a step already, as
+    instrumentations of openai or anthropic open them, has `spanloom.repeats_step`: leave it out of sums.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class Otlp(Queued):
         insecure: bool | None = None,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(options, name="otlp", content=ContentPolicy.hashed())
+        super().__init__(options, name="otlp", content=policy_in_environment())
         self.endpoint, self.headers = endpoint, headers
         self.dialect = dialect
         self.compression, self.insecure = compression, insecure
@@ -162,38 +165,31 @@ class Otlp(Queued):
 
     def _export(self, batch: list[Ended]) -> Receipt:
         assert self._exporter is not None
-        return self._exporter.export(len(batch), copies(batch, self._copy))
+        return self._exporter.export(len(batch), copies(batch, self.content, self._copy))
 
     def _copy(self, ended: Ended) -> ReadableSpan:
-        span, step = ended.span, ended.step
-        if step is None:
-            return self._stamped(ended)
-        shown = self._rendered(ended, step, self.content)
-        return copy_of(span, shown, self._resource, span.parent, self._own(ended))
+        shown = seen(ended, self.content)
+        made = self._stamped(ended, shown) if ended.step is None else self._rendered(ended, self.content)
+        own, kept = self._own(ended, shown), ended.kept_for(self.name)
+        return copy_of(ended, shown, made, self._resource, ended.span.parent, own, kept)
 
-    def _rendered(self, ended: Ended, step: Step, policy: ContentPolicy) -> Rendered:
-        return rendered(ended, step, policy, lambda seen: self._render(step, seen))
+    def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
+        return rendered(ended, policy, self._render)
 
-    def _own(self, ended: Ended) -> dict[str, Any]:
-        """What stands on the live span: the application's attributes, and Spanloom's in the GenAI conventions."""
-        own = dict(ended.span.attributes or {})
+    def _own(self, ended: Ended, shown: Seen) -> Mapping[str, Any]:
+        """What goes out of the live span: others' attributes, and Spanloom's in the GenAI conventions."""
         if ended.step is None or self._render is not openinference.render:
-            return own
-        return genai.less_own(own)
+            return shown.attributes
+        return genai.less_own(shown.attributes)
 
-    def _stamped(self, ended: Ended) -> ReadableSpan:
-        """A span of another library: as it is, with the identity of the trace it belongs to.
+    def _stamped(self, ended: Ended, shown: Seen) -> Rendered:
+        """A span of another library, with the identity of the trace it belongs to.
 
         One that repeats the model call of a step says so, for those who add up; its tokens are its library's to tell.
         """
-        span = ended.span
-        who = known({
-            "user.id": ended.identity.user_id,
-            "session.id": ended.identity.session_id,
-            REPEATS: ended.repeats or None,
-        })  # fmt: skip
-        as_it_is = Rendered(span.name, span.kind, self._own(ended))
-        return copy_of(span, as_it_is, self._resource, span.parent, who)
+        return Rendered(
+            shown.name, ended.span.kind, {**genai.stamp(shown.content), **known({REPEATS: ended.repeats or None})}
+        )
 
 
 _FILES = tuple(

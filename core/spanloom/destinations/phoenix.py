@@ -31,7 +31,7 @@ class Phoenix(Backend):
     defaults to `http://localhost:6006`, and of Phoenix Cloud it is the one of the space:
     `https://app.phoenix.arize.com/s/<space>`. Phoenix files traces without a project under "default".
 
-    Everything is sent unless `content` is a narrower policy. Further options are `timeout`, `queue_spans`,
+    Everything is sent, redacted, unless `content` is a narrower policy. Further options are `timeout`, `queue_spans`,
     `batch_spans`, `spool` and `name`, as of `Otlp`.
     """
 
@@ -52,7 +52,7 @@ class Phoenix(Backend):
             headers,
             openinference.render,
             resource={openinference.PROJECT: self.project_name} if self.project_name else None,
-            **filled("phoenix", options, ContentPolicy.full()),
+            **filled("phoenix", options, ContentPolicy.redacted()),
         )
 
     @property

@@ -9,8 +9,11 @@ from typing import Any, TypedDict, get_type_hints
 
 from ..content import ContentPolicy
 from ..errors import ConfigurationError
+from ..identity import Identity
+from ..sampling import TailSampling
 from ..spool import can_lock
 from ..store import StoreError
+from ..weave import Ended
 from .delivery import BATCH_SPANS, DELAY_SECONDS, QUEUE_BYTES, QUEUE_SPANS, Delivery
 from .exporter import BATCH_BYTES, Exporter, MakeWire
 from .outbox import SpoolSettings
@@ -23,13 +26,17 @@ _SPOOLING_SECONDS = 0.05  # how long a span waits for others before it is writte
 class QueueOptions(TypedDict, total=False):
     """`content` decides what of prompts and answers goes out; `queue_spans` and `queue_bytes` (an estimate of what they
     hold) bound what waits, beyond it spans are dropped and counted; `batch_spans` is how many go out at once; `name` is
-    the destination's in `loom.stats()`."""
+    the destination's in `loom.stats()`; `sampling` says which traces are kept: by default all that the provider's
+    sampler lets through; `route` says yes to the identity of each trace that goes there (see `docs/privacy.md`): by
+    default all do."""
 
     content: ContentPolicy | None
     queue_spans: int
     queue_bytes: int
     batch_spans: int
     name: str
+    route: Callable[[Identity], bool] | None
+    sampling: TailSampling | None
 
 
 class Options(QueueOptions, total=False):
@@ -64,6 +71,8 @@ class Queued:
         self.queue_bytes = options.get("queue_bytes", QUEUE_BYTES)
         self.batch_spans = options.get("batch_spans", BATCH_SPANS)
         self.batch_bytes: int = options.get("batch_bytes", BATCH_BYTES)  # type: ignore[assignment]
+        self.route = options.get("route")
+        self.sampling = options.get("sampling")
         spool: Any = options.get("spool")
         # the application may change its working directory
         self.spool = Path(spool).expanduser().absolute() if isinstance(spool, (str, os.PathLike)) and spool else spool
@@ -77,6 +86,14 @@ class Queued:
         if not isinstance(self.content, ContentPolicy):
             raise ConfigurationError(
                 f"{kind}(content={self.content!r}) is no policy: write content=ContentPolicy.full()."
+            )
+        if not (self.sampling is None or isinstance(self.sampling, TailSampling)):
+            raise ConfigurationError(
+                f"{kind}(sampling={self.sampling!r}) is no policy: write sampling=TailSampling(keep=0.05)."
+            )
+        if not (self.route is None or callable(self.route)):
+            raise ConfigurationError(
+                f'{kind}(route={self.route!r}) is no predicate: write route=lambda who: who.tenant == "acme".'
             )
         for name, seconds in (("timeout", self.timeout), ("spool_seconds", self.spool_seconds)):
             if seconds is not None and not (_is_number(seconds) and seconds > 0):
@@ -104,8 +121,16 @@ class Queued:
         self._exporter = made
         return made
 
-    def queue(self, export: Callable[[list[Any]], Any], tick: Callable[[], object], **more: Any) -> Delivery:
+    def queue(
+        self,
+        export: Callable[[list[Any]], Any],
+        tick: Callable[[], object],
+        accepts: Callable[[Ended], bool] | None = None,
+        **more: Any,
+    ) -> Delivery:
         """The running queue, by this destination's options."""
+        for vault in self.content.vaults:
+            vault.open()
         if self._exporter is not None:
             more = {
                 "hurry": self._exporter.hurry,
@@ -122,8 +147,17 @@ class Queued:
             delay_seconds=DELAY_SECONDS if self.spool is None else _SPOOLING_SECONDS,
             prompt=self.spool is not None,
             tick=tick,
+            accepts=self._on_its_way(accepts),
+            routed=self.route is not None,
             **more,
         )
+
+    def _on_its_way(self, accepts: Callable[[Ended], bool] | None) -> Callable[[Ended], bool] | None:
+        """`accepts`, of the spans that come this way."""
+        if self.route is None:
+            return accepts
+        name = self.name
+        return lambda ended: name in ended.route and (accepts is None or accepts(ended))
 
     def close(self) -> None:
         """Let go of connections. Called once, after the queue has stopped."""

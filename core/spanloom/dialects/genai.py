@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 
 from ..content.plain import label
 from ..content.visible import Visible
-from ..step import FIRST_TOKEN, TOOL_CALL_DISPATCHED, Event, Kind, Outcome, Step
+from ..step import FIRST_TOKEN, PROMPT_REPEATED, TOOL_CALL_DISPATCHED, Event, Kind, Outcome, Step
 from . import messages as shape
 from .rendered import STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known
 
@@ -60,6 +60,9 @@ _USAGE = {
     "image_output_tokens": "gen_ai.usage.image.output_tokens",
     "cache_write_1h_tokens": "spanloom.usage.cache_write_1h.input_tokens",
 }
+
+REPEATS_IN_TRACE = "spanloom.prompt.repeats.trace"
+REPEATS_IN_MINUTE = "spanloom.prompt.repeats.minute"
 
 _FORMER_PROVIDERS = {  # the values of gen_ai.system where they differ from gen_ai.provider.name's
     "azure.ai.openai": "az.ai.openai",
@@ -174,6 +177,21 @@ def cost(step: Step) -> Attributes:
     }
 
 
+def repeats(step: Step) -> Attributes:
+    """How often the call's prompt was sent before; nothing where it was not. Noted on the worker, so on the copies."""
+    if step.repeats is None:
+        return {}
+    return {REPEATS_IN_TRACE: step.repeats.trace, REPEATS_IN_MINUTE: step.repeats.minute}
+
+
+def prompt_hashes(visible: Visible) -> Attributes:
+    """SHA-256 of the whole prompt, and of the template that it was made from; the values may be None."""
+    return {
+        "spanloom.prompt.hash": visible.prompt_hash,
+        "spanloom.prompt.template.hash": visible.template_hash,
+    }
+
+
 def less_own(attributes: Mapping[str, Any]) -> Attributes:
     """`attributes` of a live span less those of these conventions, for a copy in another dialect."""
     return {key: value for key, value in attributes.items() if not key.startswith("gen_ai.")}
@@ -194,12 +212,22 @@ def identity(visible: Visible) -> Attributes:
     return out | {f"spanloom.metadata.{k}": v for k, v in shape.flat(visible.metadata).items()}
 
 
+def stamp(visible: Visible) -> Attributes:
+    """What a span of another library is given of the trace it belongs to."""
+    return known({
+        "user.id": visible.identity.user_id,
+        "session.id": visible.identity.session_id,
+        "spanloom.vault.status": visible.vault_status,
+    })  # fmt: skip
+
+
 def content(step: Step, visible: Visible) -> Attributes:
     """What the policy let through, as JSON strings."""
     out: dict[str, Any] = {
-        "spanloom.prompt.hash": visible.prompt_hash,
+        **prompt_hashes(visible),
         "spanloom.completion.hash": visible.completion_hash,
         "spanloom.content.truncated": visible.truncated or None,
+        "spanloom.vault.status": visible.vault_status,
     }
     system, conversation = shape.split_system(visible.input_messages)
     if system:
@@ -251,6 +279,8 @@ def event_attributes(event: Event) -> Attributes:
         return known({"gen_ai.tool.name": event.data.get("name"), "gen_ai.tool.call.id": event.data.get("id")})
     if event.name == FIRST_TOKEN:
         return {}
+    if event.name == PROMPT_REPEATED:
+        return {REPEATS_IN_TRACE: event.data["trace"], REPEATS_IN_MINUTE: event.data["minute"]}
     return known({f"spanloom.event.{k}": v for k, v in event.data.items()})
 
 
@@ -260,7 +290,13 @@ def render(step: Step, visible: Visible) -> Rendered:
     return Rendered(
         name=span_name(step),
         kind=span_kind(step),
-        attributes={**structure(step), **cost(step), **identity(visible), **content(step, visible)},
+        attributes={
+            **structure(step),
+            **cost(step),
+            **repeats(step),
+            **identity(visible),
+            **content(step, visible),
+        },
         events=events(step, visible),
         error=error,
         status_description=(visible.error_message or step.error_type) if error else None,

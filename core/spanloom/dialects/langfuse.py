@@ -218,8 +218,12 @@ def _observation_metadata(step: Step, visible: Visible) -> Attributes:
         "embedding_count": step.embedding_count,
         "embedding_dimension": step.embedding_dimension,
         "prompt_hash": visible.prompt_hash,
+        "prompt_template_hash": visible.template_hash,
+        "prompt_repeats_trace": step.repeats.trace if step.repeats else None,
+        "prompt_repeats_minute": step.repeats.minute if step.repeats else None,
         "completion_hash": visible.completion_hash,
         "content_truncated": visible.truncated or None,
+        "vault_status": visible.vault_status,
         "prompt_variables": None if visible.prompt_variables is None else _text(visible.prompt_variables),
         "exception_stack": visible.error_stack if step.outcome is Outcome.ERROR else None,
     }

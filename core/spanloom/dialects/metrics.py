@@ -44,10 +44,15 @@ AGENT_DURATION = Metric("gen_ai.invoke_agent.duration", "s", "Duration of an age
 WORKFLOW_DURATION = Metric("gen_ai.invoke_workflow.duration", "s", "Duration of a workflow's run.", _RUNS)
 COST = Metric("spanloom.cost", "{USD}", "What calls of models cost, as far as their price is known.")
 UNPRICED = Metric("spanloom.cost.unknown", "{call}", "Calls of models that used tokens whose price is not known.")
+REPEATS = Metric(
+    "spanloom.prompt.repeats",
+    "{call}",
+    "Calls of models whose prompt was sent before, in their trace or within a minute.",
+)
 
 ALL = (
     OPERATION_DURATION, TOKEN_USAGE, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOOL_DURATION, AGENT_DURATION,
-    WORKFLOW_DURATION, COST, UNPRICED,
+    WORKFLOW_DURATION, COST, UNPRICED, REPEATS,
 )  # fmt: skip
 
 _DURATION_OF = {
@@ -90,6 +95,11 @@ def measurements(step: Step) -> Iterator[tuple[Metric, float, Attributes]]:
         yield TIME_TO_FIRST_CHUNK, _seconds(step.start_ns, step.first_token_ns), about
         if step.chunks > 1 and step.outcome is Outcome.OK:
             yield TIME_PER_OUTPUT_CHUNK, _seconds(step.first_token_ns, step.end_ns) / (step.chunks - 1), about
+
+
+def repeated(step: Step) -> tuple[Metric, float, Attributes]:
+    """What there is to record of a model call whose prompt was sent before."""
+    return REPEATS, 1, _attributes(step)
 
 
 def _attributes(step: Step) -> Attributes:

@@ -37,6 +37,7 @@ def render(step: Step, visible: Visible, attributes: Mapping[str, Any] | None = 
         "streaming": step.streaming or None,
         "cache_hit": step.cache_hit or None,
         "first_token_ns": step.first_token_ns,
+        "prompt_repeats": {"trace": step.repeats.trace, "minute": step.repeats.minute} if step.repeats else None,
         "server_address": step.server_address,
         "server_port": step.server_port if step.server_address else None,
         "tool": _some({"name": step.tool_name, "call_id": step.tool_call_id}),
@@ -116,8 +117,10 @@ def content(visible: Visible) -> Record:
         "documents": shape.documents(visible.documents),
         "prompt_variables": visible.prompt_variables,
         "prompt_hash": visible.prompt_hash,
+        "template_hash": visible.template_hash,
         "completion_hash": visible.completion_hash,
         "truncated": visible.truncated or None,
+        "vault_status": visible.vault_status,
     })  # fmt: skip
 
 

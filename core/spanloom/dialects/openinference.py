@@ -125,6 +125,7 @@ def _structure(step: Step) -> Attributes:
                 "spanloom.response.id": step.response_id,
                 "spanloom.response.time_to_first_chunk": genai.seconds_to_first_token(step),
                 "spanloom.cache.hit": step.cache_hit or None,
+                **genai.repeats(step),
                 **_token_counts(step),
                 **_cost(step),
             }
@@ -191,7 +192,7 @@ def _content(step: Step, visible: Visible, cut: int) -> Attributes:
         "tool.description": visible.tool_description if step.kind is Kind.TOOL else None,
         "reranker.query": visible.query if step.kind is Kind.RERANKER else None,
         "llm.prompt_template.variables": None if variables is None else shape.as_json(variables),
-        "spanloom.prompt.hash": visible.prompt_hash,
+        **genai.prompt_hashes(visible),
         "spanloom.completion.hash": visible.completion_hash,
         "spanloom.content.truncated": (visible.truncated + cut) or None,
     }

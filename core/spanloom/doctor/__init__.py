@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ..content import ContentPolicy
+from ..content import Category, ContentPolicy
 from ..destinations.langfuse import Langfuse
 from ..destinations.local import Local
 from ..destinations.otlp import Otlp
@@ -17,6 +17,8 @@ from . import langfuse, otlp
 from .asking import ask
 from .finding import Finding, TroubleError
 from .sample import RESOURCE, Sample, make_sample
+
+_ALWAYS = {Category.NAMES, Category.IDENTITY, Category.TAGS}
 
 __all__ = ["Finding", "examine", "recorded"]
 
@@ -42,10 +44,12 @@ def examine(destination: Any, *, timeout: float = 10.0, wait: float = 30.0) -> I
 
 def recorded(policy: ContentPolicy) -> str:
     """What a destination gets to see of prompts and answers."""
-    if policy.kept == ContentPolicy.full().kept:
+    if policy.rules == ContentPolicy.full().rules:
         return "everything, prompts and answers included"
-    if policy.kept:
-        return f"structure, and of the content: {', '.join(sorted(policy.kept))}"
+    if policy.rules == ContentPolicy.redacted().rules:
+        return "prompts and answers, with placeholders for personal data and secrets"
+    if shown := sorted(c for c in Category if c not in _ALWAYS and policy.shows(c)):
+        return f"structure, and of the content: {', '.join(shown)}"
     return "structure, and hashes of prompts and answers" if policy.hashes else "structure alone"
 
 

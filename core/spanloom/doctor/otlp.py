@@ -35,7 +35,7 @@ def encoded(destination: Any, sample: Sample) -> bytes:
     """The sample as this destination sends it."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415
 
-    return bytes(encode_spans(copies(sample.spans, destination._copy)).SerializeToString())
+    return bytes(encode_spans(copies(sample.spans, destination.content, destination._copy)).SerializeToString())
 
 
 def address_of(destination: Otlp) -> str:

@@ -52,20 +52,36 @@ class Reading:
         self._db.close()
 
     def traces(
-        self, limit: int, *, errors: bool = False, user: str | None = None, session: str | None = None
+        self,
+        limit: int,
+        *,
+        errors: bool = False,
+        user: str | None = None,
+        session: str | None = None,
+        template: str | None = None,
     ) -> list[list[Row]]:
-        """The newest traces that have such a span, newest first; of each its spans by start, without their records."""
-        wanted, values = ["1"], []
+        """The newest traces that have such a span, newest first; of each its spans by start, without their records.
+
+        `template` is how the hash begins of a prompt template that some model call of the trace was made from.
+        """
+        wanted: list[str] = ["1"]
+        values: list[Any] = []
         if errors:
             wanted.append("spans.outcome = 'error'")
         for column, value in (("user_id", user), ("session_id", session)):
             if value is not None:
                 wanted.append(f"spans.{column} = ?")
                 values.append(value)
+        has = f"EXISTS (SELECT 1 FROM spans WHERE spans.trace_id = traces.trace_id AND {' AND '.join(wanted)})"  # noqa: S608  column names are ours
+        if template is not None:
+            has += (
+                " AND EXISTS (SELECT 1 FROM spans WHERE spans.trace_id = traces.trace_id AND spans.kind = 'llm' AND "
+                "CASE WHEN json_valid(record) THEN "
+                "substr(json_extract(record, '$.content.template_hash'), 1, ?) = ? END)"
+            )
+            values += [len(template), template.lower()]
         found = self._all(
-            "SELECT trace_id FROM traces WHERE EXISTS "  # noqa: S608  column names are ours
-            f"(SELECT 1 FROM spans WHERE spans.trace_id = traces.trace_id AND {' AND '.join(wanted)}) "
-            "ORDER BY start_ns DESC, trace_id LIMIT ?",
+            f"SELECT trace_id FROM traces WHERE {has} ORDER BY start_ns DESC, trace_id LIMIT ?",  # noqa: S608
             (*values, limit),
         )
         return [self._spans(trace_id, LIGHT) for (trace_id,) in found]

@@ -82,7 +82,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         elif not step.streaming:  # a stream begins with {"input": ""}, and tells its input at the end
             step.content.input = Deferred(value_of, (snapshot(inputs),))
         step.links = self._runs.resumed(metadata, inputs)
-        self._runs.open(step, run_id, parent_run_id, metadata, tags)
+        self._runs.open(step, run_id, parent_run_id, metadata, tags, serialized=serialized)
 
     @guarded
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -95,6 +95,8 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             step.content.output_messages = Deferred(messages_of, (said[-1:],))
         elif outputs is not None:
             step.content.output = Deferred(value_of, (snapshot(outputs),))
+        if step.kind is Kind.PROMPT:
+            self._runs.rendered(step, outputs)
         unread = left_unread() if step.streaming else False
         if unread is None:
             unread = bool(step.children)
@@ -122,9 +124,10 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         if not self._runs.takes(run_id):
             return
         step = Step(key_of(run_id), Kind.LLM, labels.run_name(serialized, kwargs, "ChatModel"))
-        step.content.input_messages = Deferred(messages_of, (tuple(messages[0]) if messages else (),))
+        given = tuple(messages[0]) if messages else ()
+        step.content.input_messages = Deferred(messages_of, (given,))
         step.server_address, step.server_port = labels.server_of(serialized)
-        self._start_model(step, run_id, parent_run_id, metadata, tags, kwargs)
+        self._start_model(step, given, run_id, parent_run_id, metadata, tags, kwargs)
 
     @guarded
     def on_llm_start(
@@ -143,7 +146,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         step = Step(key_of(run_id), Kind.LLM, labels.run_name(serialized, kwargs, "LLM"), completion=True)
         step.content.input_messages = Deferred(prompt_of, (prompts[0],)) if prompts else ()
         step.server_address, step.server_port = labels.server_of(serialized)
-        self._start_model(step, run_id, parent_run_id, metadata, tags, kwargs)
+        self._start_model(step, prompts[0] if prompts else "", run_id, parent_run_id, metadata, tags, kwargs)
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any) -> None:
         step = self._runs.get(run_id)
@@ -272,6 +275,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
     def _start_model(
         self,
         step: Step,
+        given: Any,
         run_id: UUID,
         parent_run_id: UUID | None,
         metadata: dict[str, Any] | None,
@@ -287,7 +291,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         if tools := params.get("tools") or params.get("functions"):
             step.content.tool_definitions = Deferred(tools_of, (tuple(tools),))
         batch = (kwargs.get("batch_size") or 1) > 1
-        self._runs.open(step, run_id, parent_run_id, metadata, tags, leaf=True, batch=batch)
+        self._runs.open(step, run_id, parent_run_id, metadata, tags, leaf=True, batch=batch, given=given)
 
     def _note_answer(self, step: Step, result: LLMResult) -> None:
         generations = tuple(note_result(step, result))

@@ -9,6 +9,9 @@ from langchain_core.documents import Document as LangChainDocument
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage, convert_to_messages
 from langchain_core.outputs import Generation
 from langchain_core.prompt_values import PromptValue
+from spanloom.content import Category
+from spanloom.content.category import of_role
+from spanloom.content.marked import Marked
 from spanloom.content.plain import plain
 from spanloom.step import (
     Document,
@@ -41,25 +44,31 @@ def message_of(item: Any, finish_reason: str | None = None) -> Message:
         try:
             (item,) = convert_to_messages([item])
         except Exception:  # not a message by LangChain's own rules: shown as it is
-            return Message("user", tuple(_parts(plain(item, convert))), finish_reason=finish_reason)
+            return Message("user", tuple(parts_of(plain(item, convert))), finish_reason=finish_reason)
     name = getattr(item, "name", None)
     if isinstance(item, ToolMessage):
         answer = ToolCallResponse(
             item.content if isinstance(item.content, str) else plain(item.content), item.tool_call_id
         )
         return Message("tool", (answer,), name, finish_reason)
-    parts = list(_parts(item.content))
+    parts = list(parts_of(item.content))
     if isinstance(item, AIMessage):
         thought = item.additional_kwargs.get("reasoning_content")
         if isinstance(thought, str) and thought:
             parts.insert(0, Reasoning(thought))
         parts += [ToolCall(call["name"], call["args"], call.get("id")) for call in item.tool_calls]
         parts += [ToolCall(c.get("name") or "", c.get("args"), c.get("id")) for c in item.invalid_tool_calls]
-    role = item.role if isinstance(item, ChatMessage) else _ROLES.get(item.type, item.type)
+    role = item.role if isinstance(item, ChatMessage) else role_of(item.type)
     return Message(role, tuple(parts), name, finish_reason)
 
 
-def _parts(content: Any) -> Iterator[Part]:
+def role_of(type: str) -> str:
+    """The role that a message of LangChain's `type` has."""
+    return _ROLES.get(type, type)
+
+
+def parts_of(content: Any) -> Iterator[Part]:
+    """The parts of a message's content, be it a text or a list of blocks."""
     if isinstance(content, str):
         if content:
             yield Text(content)
@@ -177,24 +186,49 @@ def _document(item: Any) -> Document:
 
 # ---------------------------------------------------------------- any value
 def value_of(value: Any) -> Any:
-    """An input or output of a chain as plain values, with LangChain's own objects in their short form."""
-    return plain(value, convert)
+    """An input or output of a chain as plain values, with LangChain's own objects in their short form.
+
+    What messages say and documents hold is marked by its category, so that a policy knows it wherever it stands.
+    """
+    return plain(value, convert, marks=True)
 
 
 def convert(value: Any) -> Any:
     """LangChain's own objects in a form that a person reads; anything else as it is."""
     if isinstance(value, BaseMessage):
-        out: dict[str, Any] = {"role": _ROLES.get(value.type, value.type), "content": value.content}
+        role = role_of(value.type)
+        out: dict[str, Any] = {"role": role, "content": _said(value.content, of_role(role))}
         if isinstance(value, AIMessage) and value.tool_calls:
-            out["tool_calls"] = [{"name": c["name"], "args": c["args"], "id": c.get("id")} for c in value.tool_calls]
+            out["tool_calls"] = [
+                {"name": c["name"], "args": Marked(Category.TOOL_ARGUMENTS, c["args"]), "id": c.get("id")}
+                for c in value.tool_calls
+            ]
         if isinstance(value, ToolMessage):
             out |= {"tool_call_id": value.tool_call_id, "status": value.status}
         return out
     if isinstance(value, LangChainDocument):
-        return {"page_content": value.page_content, "metadata": value.metadata, "id": value.id}
+        return {
+            "page_content": Marked(Category.DOCUMENTS, value.page_content),
+            "metadata": Marked(Category.DOCUMENTS, value.metadata),
+            "id": value.id,
+        }
     if isinstance(value, PromptValue):
         return value.to_messages()
     return value
+
+
+def _said(content: Any, category: Category) -> Any:
+    """A message's content, block by block where it has several: what a model says of its thinking is apart."""
+    if not isinstance(content, list):
+        return Marked(category, content)
+    return [Marked(_block_category(block, category), block) for block in content]
+
+
+def _block_category(block: Any, category: Category) -> Category:
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    if kind in _REASONING:
+        return Category.REASONING
+    return Category.TOOL_ARGUMENTS if kind in _CALLS else category
 
 
 def snapshot(value: Any) -> Any:

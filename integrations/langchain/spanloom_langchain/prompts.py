@@ -1,20 +1,24 @@
-"""Managed prompts: from Langfuse into LangChain, and from a prompt's run to the generation that uses it."""
+"""Managed prompts from Langfuse into LangChain; and which prompt, managed or not, a generation was made from."""
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Container, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.prompts import ChatMessagePromptTemplate, ChatPromptTemplate, MessagesPlaceholder
 from spanloom.identity import Prompt, prompt_in
 from spanloom.recorder import Recorder
-from spanloom.step import Kind, Step
+from spanloom.step import Deferred, Kind, Step
+
+from .templates import template_among
 
 _MOST_LINKS = 10_000
+_MOST_PARENTS = 2_000  # each holds what up to so many prompts have rendered:
+_MOST_BESIDE = 8
 _ROLES = {"user": "human", "assistant": "ai", "developer": "system"}
 _TEMPLATED = frozenset({"human", "ai", "system"})
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
@@ -58,51 +62,84 @@ def prompt_of_run(metadata: Mapping[str, Any]) -> Prompt | None:
     return Prompt(name, metadata.get("lc_hub_commit_hash")) if isinstance(name, str) else None
 
 
+@dataclass(slots=True, eq=False)
+class _Run:
+    """The run of a prompt. `rendered` is the prompt's value, once the run has ended."""
+
+    step: Step
+    template: Mapping[str, Any] | None  # the prompt, as LangChain serializes it
+    rendered: Any = None
+
+
 class Links:
     """From the run of a prompt to the generations that it feeds: those beside it, below the same parent. Bounded.
 
-    A link holds until a generation has succeeded with it (so a retry or a fallback has it too), another prompt has run
-    beside it, or the parent has ended.
+    The link of a managed prompt holds until a generation has succeeded with it (so a retry or a fallback has it too),
+    another prompt has run beside it, or the parent has ended. Templates are matched by what they rendered, on the
+    worker: the last few prompts that ran beside a generation may each be its own.
     """
 
     def __init__(self) -> None:
-        self._links: OrderedDict[Hashable, tuple[Prompt, Any]] = OrderedDict()  # by the parent's run
+        self._links: OrderedDict[Hashable, _Run] = OrderedDict()  # by the parent's run
+        self._runs: OrderedDict[Hashable, tuple[_Run, ...]] = OrderedDict()  # by the parent's run, the newest first
 
-    def note(self, step: Step, parent: Hashable) -> None:
-        """A prompt has run below `parent`; its input are its variables."""
+    def note(self, step: Step, parent: Hashable, template: Mapping[str, Any] | None) -> None:
+        """A prompt begins below `parent`; its input are its variables, `template` is its serialized form."""
         if parent is None:
             return
+        run = _Run(step, template)
+        self._runs[parent] = (run, *self._runs.get(parent, ())[: _MOST_BESIDE - 1])
         if step.identity.prompt is None:
             self._links.pop(parent, None)
-            return
-        self._links[parent] = step.identity.prompt, step.content.input
-        if len(self._links) > _MOST_LINKS:
-            with suppress(KeyError):
+        else:
+            self._links[parent] = run
+        with suppress(KeyError):  # another thread was faster
+            if len(self._runs) > _MOST_PARENTS:
+                self._runs.popitem(last=False)
+            if len(self._links) > _MOST_LINKS:
                 self._links.popitem(last=False)
 
-    def give(self, step: Step, parent: Hashable, recorder: Recorder) -> None:
-        """Let the generation `step`, which begins below `parent`, carry the prompt that feeds it."""
-        if self._links and (at := self._holder(parent, recorder)) is not None and (link := self._links.get(at)):
-            prompt, step.content.prompt_variables = link
-            step.identity = replace(step.identity, prompt=prompt)
+    def rendered(self, step: Step, value: Any) -> None:
+        """The run of a prompt has ended with `value`."""
+        for run in self._runs.get(step.parent_run_id, ()):
+            if run.step is step:
+                run.rendered = value
+
+    def give(self, step: Step, given: Any, parent: Hashable, recorder: Recorder) -> None:
+        """Let the generation `step`, which begins below `parent`, carry the prompt that feeds it. `given` is what the
+        model is given: messages, or a text."""
+        if not (self._runs or self._links):
+            return
+        at, _ = self._holder(self._links, parent, recorder)
+        if at is not None and (link := self._links.get(at)) is not None:
+            step.content.prompt_variables = link.step.content.input
+            step.identity = replace(step.identity, prompt=link.step.identity.prompt)
+        at, in_agent = self._holder(self._runs, parent, recorder)
+        if at is not None and not in_agent:  # an agent's own prompt says more of its calls
+            beside = tuple((run.template, run.rendered) for run in self._runs.get(at, ()) if run.template is not None)
+            step.content.template = Deferred(template_among, (beside, given))
 
     def used(self, step: Step, recorder: Recorder) -> None:
         """The generation `step` has succeeded."""
-        if self._links and (at := self._holder(step.parent_run_id, recorder)) is not None:
+        if self._links and (at := self._holder(self._links, step.parent_run_id, recorder)[0]) is not None:
             self._links.pop(at, None)
 
     def forget(self, run: Hashable) -> None:
         """The run has ended, and with it what was fed below it."""
-        if self._links:
+        if self._runs or self._links:
             self._links.pop(run, None)
+            self._runs.pop(run, None)
 
-    def _holder(self, run: Hashable, recorder: Recorder) -> Hashable:
-        """The nearest run, from `run` upwards, that holds a link."""
+    def _holder(self, held: Container[Hashable], run: Hashable, recorder: Recorder) -> tuple[Hashable, bool]:
+        """The nearest run, from `run` upwards, that is `held`, None where there is none; and whether an agent lies
+        between."""
+        in_agent = False
         while run is not None:
-            if run in self._links:
-                return run
+            if run in held:
+                return run, in_agent
             step = recorder.get(run)
             if step is None or step.kind in _APART:
-                return None
+                break
+            in_agent |= step.kind is Kind.AGENT
             run = step.parent_run_id
-        return None
+        return None, in_agent

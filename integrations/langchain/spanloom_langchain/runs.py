@@ -81,8 +81,11 @@ class Runs:
         *,
         leaf: bool = False,
         batch: bool = False,
+        serialized: Mapping[str, Any] | None = None,
+        given: Any = None,
     ) -> None:
-        """Open `step`; `leaf` as for `CurrentStep.enter`, `batch` where others start before its body runs."""
+        """Open `step`; `leaf` as for `CurrentStep.enter`, `batch` where others start before its body runs. `serialized`
+        is LangChain's form of a prompt, `given` are the messages or the text that a model is given."""
         recorder = self._recorder()
         if recorder is None:
             return
@@ -94,9 +97,9 @@ class Runs:
         parent = _parent(recorder, key_of(parent_run_id))
         context = _incoming(metadata) if parent is None and metadata and "traceparent" in metadata else None
         if step.kind is Kind.PROMPT:
-            self._prompts.note(step, parent)
+            self._prompts.note(step, parent, serialized)
         elif step.kind is Kind.LLM:
-            self._prompts.give(step, parent, recorder)
+            self._prompts.give(step, given, parent, recorder)
         opened = recorder.open(step, parent, context, end_holder=run_id)
         if opened is not None:
             self._current_step(recorder).enter(step, leaf=leaf, running=_running_prompt if batch else None)
@@ -115,6 +118,10 @@ class Runs:
         self._prompts.forget(step.run_id)
         if recorder.close(step.run_id, outcome, orphans=orphans) is not None:
             self._note_thread(step)
+
+    def rendered(self, step: Step, value: Any) -> None:
+        """The prompt `step` has made `value`."""
+        self._prompts.rendered(step, value)
 
     def fail(self, run_id: UUID, error: BaseException) -> None:
         """End the step of `run_id` with the outcome that `error` stands for."""

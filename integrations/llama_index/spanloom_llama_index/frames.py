@@ -30,7 +30,7 @@ class Frame:
     start_ns: int
     recorder: Recorder
     step: Step | None = None
-    prompt: Any = None  # a managed prompt that is predicted with: (Prompt, its variables)
+    prompt: Any = None  # what is predicted with: a prompts.Predicted
     tool_call: Any = None  # the agent's event that a step of it answers
     exited: bool = False
     outcome: Outcome = Outcome.OK

@@ -1,19 +1,27 @@
-"""Managed prompts: from Langfuse into LlamaIndex, and from `llm.predict(prompt, …)` to the generation it makes."""
+"""Managed prompts from Langfuse into LlamaIndex; and which prompt of `llm.predict(prompt, …)`, managed or not, a
+generation was made from."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
-from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate, PromptTemplate
+from llama_index.core.prompts import (
+    BasePromptTemplate,
+    ChatPromptTemplate,
+    PromptTemplate,
+    RichPromptTemplate,
+    SelectorPromptTemplate,
+)
 from spanloom.identity import Prompt, prompt_in
-from spanloom.step import Deferred, Step
+from spanloom.step import Deferred, Message, Step
 
 from . import translate
 from .frames import Frame, Frames
+from .steps import Family
 
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _ROLES = {role.value for role in MessageRole}
@@ -46,20 +54,61 @@ def _template(text: str) -> str:
     return _VARIABLE.sub(r"{\1}", text)
 
 
-def predicted(template: BasePromptTemplate | Any, variables: Mapping[str, Any] | None) -> tuple[Prompt, Any] | None:
-    """The managed prompt that `template` is, by its metadata, and its variables."""
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What a span predicts with. `prompt` is the managed prompt that `template` is, by its metadata."""
+
+    template: BasePromptTemplate
+    prompt: Prompt | None
+    variables: Any
+    in_chat: bool  # a chat engine's
+
+
+def predicted(template: Any, variables: Mapping[str, Any] | None, frame: Frame, frames: Frames) -> Predicted:
+    """What the span of `frame` predicts with, by its event."""
     prompt = prompt_in(getattr(template, "metadata", None) or {})
-    if prompt is None:
-        return None
-    return prompt, Deferred(translate.readable, ({**getattr(template, "kwargs", {}), **(variables or {})},))
+    given = {**getattr(template, "kwargs", {}), **(variables or {})} if prompt is not None else None
+    return Predicted(template, prompt, Deferred(translate.readable, (given,)), _is_in_chat(frame, frames))
 
 
-def give(step: Step, frame: Frame, frames: Frames) -> None:
-    """Let the model's step of `frame` carry the prompt that the spans right above it predict with."""
+def give(step: Step, frame: Frame, frames: Frames, model: Any) -> None:
+    """Let the step of `model`, whose span is `frame`, carry the prompt that the spans right above it predict with."""
     above = frames.open.get(frame.parent_id) if frame.parent_id is not None else None
     while above is not None and above.step is None:
-        if above.prompt is not None:
-            prompt, step.content.prompt_variables = above.prompt
-            step.identity = replace(step.identity, prompt=prompt)
+        if (found := above.prompt) is not None:
+            step.content.template = Deferred(template_of, (found.template, model, found.in_chat))
+            if found.prompt is not None:
+                step.content.prompt_variables = found.variables
+                step.identity = replace(step.identity, prompt=found.prompt)
             return
         above = frames.open.get(above.parent_id) if above.parent_id is not None else None
+
+
+def _is_in_chat(frame: Frame, frames: Frames) -> bool:
+    above: Frame | None = frame
+    while above is not None and above.family is not Family.CHAT:
+        above = frames.open.get(above.parent_id) if above.parent_id is not None else None
+    return above is not None
+
+
+# ---------------------------------------------------------------- on the worker
+def template_of(template: Any, model: Any, in_chat: bool = False) -> tuple[Message, ...]:
+    """The messages of a template with their placeholders; a string template is one message of the user.
+
+    Chat engines write the chat so far into a template of their own, between its first and its last message: in a chat
+    these two are the static ones.
+    """
+    match template:
+        case SelectorPromptTemplate():
+            for fits, candidate in template.conditionals or ():
+                if fits(model):
+                    return template_of(candidate, model, in_chat)
+            return template_of(template.default_template, model, in_chat)
+        case ChatPromptTemplate():
+            said = template.message_templates
+            return translate.messages([said[0], said[-1]] if in_chat and len(said) > 1 else said)
+        case PromptTemplate():
+            return translate.prompt(template.template)
+        case RichPromptTemplate():
+            return translate.prompt(template.template_str)
+    return translate.prompt(template.get_template(model))

@@ -105,7 +105,7 @@ class Recording:
         with GUARD.watching("spanloom_llama_index.facts.begin"):
             facts.begin(step, frame.family, instance, arguments)
             if frame.family is Family.LLM:
-                prompts.give(step, frame, self.frames)
+                prompts.give(step, frame, self.frames, instance)
         if frame.family is Family.WORKFLOW_STEP:
             frame.tool_call = next((v for v in arguments.values() if isinstance(v, ToolCall)), None)
         elif frame.family is Family.TOOL and frame.home is not None:

@@ -30,6 +30,9 @@ from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgent
 from llama_index.core.schema import BaseComponent, BaseNode, NodeWithScore, QueryBundle
 from llama_index.core.tools.types import BaseTool, ToolOutput
 from llama_index.core.workflow import Context, Event, StopEvent, Workflow
+from spanloom.content import Category
+from spanloom.content.category import of_role
+from spanloom.content.marked import Marked
 from spanloom.content.plain import plain
 from spanloom.providers import field
 from spanloom.step import (
@@ -173,7 +176,7 @@ def documents(snapshots: Iterable[tuple[Any, ...]]) -> tuple[Document, ...]:
 # ---------------------------------------------------------------- everything else
 def text(value: Any) -> str:
     """`value` as one text."""
-    value = readable(value)
+    value = plain(value, shown)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -185,8 +188,11 @@ def joined(pieces: Iterable[Any]) -> str:
 
 
 def readable(value: Any) -> Any:
-    """Any value as plain JSON values, with LlamaIndex's own objects shown by what they say."""
-    return plain(value, shown)
+    """Any value as plain JSON values, with LlamaIndex's own objects shown by what they say.
+
+    What messages say and nodes hold is marked by its category, so that a policy knows it wherever it stands.
+    """
+    return plain(value, shown, marks=True)
 
 
 @singledispatch
@@ -212,10 +218,13 @@ def _(value: StreamingResponse | AsyncStreamingResponse) -> Any:
 
 @shown.register
 def _(value: ChatMessage) -> Any:
-    out: dict[str, Any] = {"role": getattr(value.role, "value", value.role), "content": value.content}
+    role = str(getattr(value.role, "value", value.role))
+    out: dict[str, Any] = {"role": role, "content": Marked(of_role(role), value.content)}
     calls = tool_calls(value)
     if calls:
-        out["tool_calls"] = [{"name": c.name, "arguments": c.arguments, "id": c.id} for c in calls]
+        out["tool_calls"] = [
+            {"name": c.name, "arguments": Marked(Category.TOOL_ARGUMENTS, c.arguments), "id": c.id} for c in calls
+        ]
     return out
 
 
@@ -231,17 +240,25 @@ def _(value: CompletionResponse) -> Any:
 
 @shown.register
 def _(value: NodeWithScore) -> Any:
-    return {"id": value.node.node_id, "score": value.score, "text": value.node.get_content()}
+    return {
+        "id": value.node.node_id,
+        "score": value.score,
+        "text": Marked(Category.DOCUMENTS, value.node.get_content()),
+    }
 
 
 @shown.register
 def _(value: BaseNode) -> Any:
-    return {"id": value.node_id, "text": value.get_content(), "metadata": value.metadata}
+    return {
+        "id": value.node_id,
+        "text": Marked(Category.DOCUMENTS, value.get_content()),
+        "metadata": Marked(Category.DOCUMENTS, value.metadata),
+    }
 
 
 @shown.register
 def _(value: ToolOutput) -> Any:
-    return value.content
+    return Marked(Category.TOOL_RESULTS, value.content)
 
 
 @shown.register
@@ -256,7 +273,9 @@ def _(value: AgentOutput) -> Any:
         return answer
     return {
         "response": answer,
-        "tool_calls": [{"name": c.tool_name, "arguments": c.tool_kwargs} for c in value.tool_calls],
+        "tool_calls": [
+            {"name": c.tool_name, "arguments": Marked(Category.TOOL_ARGUMENTS, c.tool_kwargs)} for c in value.tool_calls
+        ],
     }
 
 

@@ -1,0 +1,187 @@
+"""How an action acts: what each of them does with a piece of content, and how several are combined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..errors import ConfigurationError
+from ..identity import NOBODY, Identity
+from ..step import Kind
+from .digest import canonical_value, digest
+from .keeping import Keeper
+from .plain import plain
+from .redaction import Entity, Patterns, Placeholders, Redactor, names_a_secret, redacted
+from .redaction.view import PLACEHOLDER
+from .walk import map_text
+
+_RANDOM_BITS = 56  # of a trace id, by W3C Trace Context level 2
+
+
+class Dropped:
+    """The type of `DROPPED`."""
+
+    def __repr__(self) -> str:
+        return "DROPPED"
+
+
+DROPPED = Dropped()
+"""What an action returns for content that does not go out."""
+
+
+@dataclass(slots=True)
+class Situation:
+    """Which span the content belongs to, and what was done to it: texts cut, and pieces put aside for a vault."""
+
+    trace_id: int = 0
+    span_id: int = 0
+    kind: Kind = Kind.OTHER
+    identity: Identity = NOBODY
+    recorded_ns: int = 0
+    name: str = ""  # what the value stands under, where that is known
+    cut: int = 0
+    referenced: dict[Keeper, list[Any]] = field(default_factory=dict)
+
+
+class Action(Protocol):
+    """Takes a plain JSON value, and returns what may go out of it, or `DROPPED`. What raises drops the content."""
+
+    def __call__(self, value: Any, at: Situation) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    def __call__(self, value: Any, at: Situation) -> Any:  # noqa: ARG002
+        return DROPPED
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    def __call__(self, value: Any, at: Situation) -> Any:  # noqa: ARG002
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Hash:
+    key: bytes | None = field(default=None, repr=False)
+
+    def __call__(self, value: Any, at: Situation) -> Any:  # noqa: ARG002
+        return f"{'sha256' if self.key is None else 'hmac-sha256'}:{digest(canonical_value(value), self.key)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    characters: int
+
+    def __call__(self, value: Any, at: Situation) -> Any:
+        def shorten(text: str) -> str:
+            if len(text) <= self.characters:
+                return text
+            at.cut += 1
+            return f"{text[: self.characters]}… [{len(text) - self.characters} characters cut]"
+
+        return map_text(value, shorten)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    rate: float
+
+    def __call__(self, value: Any, at: Situation) -> Any:
+        return value if in_share(at.trace_id, self.rate) else DROPPED
+
+
+@dataclass(frozen=True, slots=True)
+class Redact:
+    redactor: Redactor
+
+    def __call__(self, value: Any, at: Situation) -> Any:
+        return self._shown(value, at.trace_id, secret=bool(at.name) and names_a_secret(at.name))
+
+    def _shown(self, value: Any, trace_id: int, *, secret: bool = False) -> Any:
+        """`secret`: the value stands under a name such as `password`, and is one, whatever it looks like."""
+        if isinstance(value, dict):
+            out: dict[str, Any] = {}
+            for key, inner in value.items():
+                name = self._text(key, trace_id)
+                while name in out:  # two spellings of one address
+                    name += "′"
+                out[name] = self._shown(inner, trace_id, secret=names_a_secret(key))
+            return out
+        if isinstance(value, list):
+            return [self._shown(inner, trace_id, secret=secret) for inner in value]
+        if secret and isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
+            text = self._text(str(value), trace_id)
+            is_one = PLACEHOLDER.fullmatch(text) is not None
+            return text if is_one else PLACEHOLDERS.label(trace_id, Entity.SECRET, str(value))
+        return self._text(value, trace_id) if isinstance(value, str) else value
+
+    def _text(self, text: str, trace_id: int) -> str:
+        return redacted(text, self.redactor, PLACEHOLDERS, trace_id)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    vault: Keeper
+
+    def __call__(self, value: Any, at: Situation) -> Any:
+        pieces = at.referenced.setdefault(self.vault, [])
+        pieces.append(value)
+        return Slot(self.vault, len(pieces) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where the reference to the piece `index` of what the vault keeps of this span will stand."""
+
+    vault: Keeper
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    function: Callable[[Any], Any]
+
+    def __call__(self, value: Any, at: Situation) -> Any:  # noqa: ARG002
+        said = self.function(value)
+        return DROPPED if said is None else plain(said)
+
+
+PLACEHOLDERS = Placeholders()  # one for the process, so that all destinations agree
+PATTERNS = Patterns()
+
+
+def chain(action: Any, where: str) -> tuple[Action, ...]:
+    """One action or several, as a tuple; `ConfigurationError` for what is none."""
+    found = tuple(action) if isinstance(action, (list, tuple)) else (action,)
+    known = (Drop, Keep, Hash, Truncate, Sample, Redact, Reference, Custom)
+    if not found or not all(isinstance(one, known) for one in found):
+        names = "drop, keep, hash(), truncate(n), sample(rate), redact(), reference(vault) or custom(function)"
+        raise ConfigurationError(f"{where} is {action!r}: write spanloom.actions.{names}, or a list of them.")
+    if any(isinstance(one, (Drop, Reference)) for one in found[:-1]):
+        raise ConfigurationError(f"{where}: nothing can come after drop or reference(…) in a list of actions.")
+    return found
+
+
+def combined(chains: Iterable[tuple[Action, ...]]) -> tuple[Action, ...]:
+    """The actions for what may be of several categories: all of them, the ones that hide most at the end."""
+    found = dict.fromkeys(action for one in chains for action in one)
+    order = (Drop, Sample, Custom, Redact, Truncate, Keep, Hash, Reference)
+    ordered = sorted(found, key=lambda action: order.index(type(action)))
+    ends = [n for n, action in enumerate(ordered) if isinstance(action, (Drop, Hash, Reference))]
+    return tuple(ordered[: ends[0] + 1]) if ends else tuple(ordered)
+
+
+def in_share(trace_id: int, rate: float) -> bool:
+    """Whether the trace is in the share `rate`: its last 56 bits, which are random, at or above `1 - rate` of their
+    range (OpenTelemetry's "TraceState: Probability Sampling")."""
+    return trace_id % (1 << _RANDOM_BITS) >= round((1 - rate) * (1 << _RANDOM_BITS))
+
+
+def as_key(key: bytes | str | None, where: str) -> bytes | None:
+    if key is None or (isinstance(key, bytes) and key):
+        return key
+    if isinstance(key, str) and key:
+        return key.encode()
+    raise ConfigurationError(f"{where} takes a key of bytes or text that is not empty.")

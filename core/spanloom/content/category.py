@@ -1,0 +1,63 @@
+"""The kinds of content that a policy decides on, and which of them stands where."""
+
+from __future__ import annotations
+
+import enum
+
+from ..step import Kind
+
+
+class Category(enum.StrEnum):
+    """The kinds of content that a policy decides on.
+
+    `IDENTITY` is who a trace belongs to (user, session, tenant), `NAMES` what steps and spans are called; `METADATA`
+    are the user's own values, and every text attribute that other libraries write and that no convention knows.
+    """
+
+    SYSTEM_PROMPT = "system_prompt"
+    USER_PROMPT = "user_prompt"
+    COMPLETION = "completion"
+    REASONING = "reasoning"
+    TOOL_DEFINITIONS = "tool_definitions"
+    TOOL_ARGUMENTS = "tool_arguments"
+    TOOL_RESULTS = "tool_results"
+    RETRIEVAL_QUERIES = "retrieval_queries"
+    DOCUMENTS = "documents"
+    EXCEPTION_TEXT = "exception_text"
+    METADATA = "metadata"
+    PROMPT_VARIABLES = "prompt_variables"
+    SCORE_COMMENTS = "score_comments"
+    TAGS = "tags"
+    NAMES = "names"
+    IDENTITY = "identity"
+
+
+Categories = tuple[Category, ...]
+"""What a piece of content may hold, where that cannot be told apart: the actions for all of them apply to it."""
+
+QUESTION: Categories = (Category.USER_PROMPT,)
+ANSWER: Categories = (Category.COMPLETION,)
+
+_PLACES: dict[Kind, tuple[Categories, Categories]] = {
+    Kind.PROMPT: ((Category.PROMPT_VARIABLES,), QUESTION),
+    Kind.PARSER: (ANSWER, ANSWER),
+    Kind.RERANKER: ((Category.DOCUMENTS,), (Category.DOCUMENTS,)),
+    Kind.EMBEDDING: ((Category.RETRIEVAL_QUERIES, Category.DOCUMENTS), ANSWER),
+}
+
+
+def places(kind: Kind) -> tuple[Categories, Categories]:
+    """What the `input` and the `output` of a step of that kind hold."""
+    return _PLACES.get(kind, (QUESTION, ANSWER))
+
+
+def of_role(role: str) -> Category:
+    """What a message of that role says. An earlier answer of the model is a completion, wherever it stands."""
+    match role:
+        case "system" | "developer":
+            return Category.SYSTEM_PROMPT
+        case "assistant":
+            return Category.COMPLETION
+        case "tool" | "function":
+            return Category.TOOL_RESULTS
+    return Category.USER_PROMPT

@@ -1,0 +1,54 @@
+"""Digests of content: the same content is recognised without being shown.
+
+A plain SHA-256 of a short text can be guessed by trying; with a key, HMAC-SHA256 (RFC 2104), it cannot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from ..step import Message, OtherPart, Part, Reasoning, Text, ToolCall, ToolCallResponse
+
+
+def digest(canonical: str, key: bytes | None = None) -> str:
+    """SHA-256 of `canonical` in UTF-8, or HMAC-SHA256 under `key`, in hexadecimal."""
+    data = canonical.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(data).hexdigest() if key is None else hmac.new(key, data, "sha256").hexdigest()
+
+
+def canonical_value(value: Any) -> str:
+    """The text that stands for a plain value: a text itself, else JSON with sorted keys and no spaces."""
+    return value if isinstance(value, str) else _json(value)
+
+
+def canonical_messages(messages: tuple[Message, ...]) -> str:
+    """The text that stands for a conversation.
+
+    The content itself where there is one message with one text; else the JSON of `[[role, part…]…]` without ids, with
+    sorted keys and no spaces, each part as `[type, value…]`.
+    """
+    if len(messages) == 1 and len(messages[0].parts) == 1 and isinstance(messages[0].parts[0], Text):
+        return messages[0].parts[0].content
+    return _json([[m.role, *(_part(p) for p in m.parts)] for m in messages])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _part(part: Part) -> list[Any]:
+    match part:
+        case Text(content):
+            return ["text", content]
+        case Reasoning(content):
+            return ["reasoning", content]
+        case ToolCall(name, arguments):
+            return ["tool_call", name, arguments]
+        case ToolCallResponse(response):
+            return ["tool_call_response", response]
+        case OtherPart(type, value):
+            return [type, value]
+    return [part.modality, part.mime_type, part.uri, part.file_id, part.size]
