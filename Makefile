@@ -53,7 +53,7 @@ faults: setup
 
 # Thousands of runs: state and memory stay flat.
 soak: setup
-	$(BIN)/python -m pytest tests/benchmarks -m soak
+	$(BIN)/python -m pytest tests/benchmarks tests/privacy -m soak
 
 clean:
 	rm -rf $(VENV) .venvs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -128,3 +128,11 @@ def test_an_example_is_short_and_says_what_it_shows(script):
     assert len(text.splitlines()) < 60
     assert ast.get_docstring(ast.parse(text))
     assert f'EXAMPLES / "{script.name}"' in Path(__file__).read_text()  # it is run above
+
+
+def test_content_in_a_vault_is_read_by_its_reference_until_it_is_erased(tmp_path):
+    output = run(EXAMPLES / "vault.py", tmp_path)
+    assert "On the span:   vault:" in output
+    assert "In the vault:  The rent is 900 a month" in output
+    assert "was erased" in output
+    assert b"due on the third" not in (tmp_path / "spanloom.db").read_bytes()

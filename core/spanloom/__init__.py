@@ -21,16 +21,19 @@ from .prices import Prices
 from .sampling import TailSampling
 from .scores import StepHandle
 from .setup import Loom, configure, current_step
+from .vault import AwsKms, Keyring, Vault
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AwsKms",
     "ConfigurationError",
     "ContentPolicy",
     "Datadog",
     "Dynatrace",
     "GrafanaCloud",
     "Honeycomb",
+    "Keyring",
     "LangSmith",
     "Langfuse",
     "Local",
@@ -44,6 +47,7 @@ __all__ = [
     "Prompt",
     "StepHandle",
     "TailSampling",
+    "Vault",
     "actions",
     "configure",
     "current_step",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
@@ -40,8 +41,8 @@ class Guard:
                 "spanloom failed in %s and carried on without it (%s); further failures there are counted, not logged",
                 where,
                 type(error).__name__,  # the type alone: an exception's text may hold content
-                exc_info=log.isEnabledFor(logging.DEBUG),
             )
+            log.debug("spanloom failed in %s:\n%s", where, _Frames(error))
 
     def after_fork(self) -> None:
         """In a forked child: the parent's other threads are gone, and whatever lock they held."""
@@ -67,6 +68,32 @@ class _Watch:
             return True
         return None
 
+
+class _Frames:
+    """Where an exception came from, and those that it followed: types and frames. Formatted where somebody reads it.
+
+    Neither texts of exceptions nor lines of source: both may hold content.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        error: BaseException | None = self._error
+        for _ in range(_MOST_CAUSES):
+            if error is None:
+                break
+            lines.append(f"{type(error).__module__}.{type(error).__qualname__}")
+            frames = traceback.StackSummary.extract(
+                traceback.walk_tb(error.__traceback__), limit=-_MOST_FRAMES, lookup_lines=False
+            )
+            lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "\n".join(lines)
+
+
+_MOST_CAUSES, _MOST_FRAMES = 8, 32
 
 GUARD = Guard()
 

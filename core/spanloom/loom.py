@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from . import evaluation, scores
 from .content import ContentPolicy
 from .content.application import FAILURES, content_after_fork
+from .content.keeping import Keeper
 from .content.plain import clean
 from .destinations.delivery import Delivery
 from .destinations.destination import Destination
@@ -29,8 +30,6 @@ from .repeats import SentPrompts
 from .routing import NOWHERE, Route
 from .sampling import Tail, TailSampling
 from .weave import Weave
-
-_NO = ContentPolicy.none()
 
 
 class Loom:
@@ -49,8 +48,7 @@ class Loom:
         self._provider, self._weave, self._destinations = provider, weave, tuple(destinations)
         self._tails = _tails(self._destinations, weave)
         self.recorder, self.prices = recorder, prices
-        policies = (getattr(destination, "content", _NO) for destination, _ in self._destinations)
-        self._vaults = tuple(dict.fromkeys(vault for policy in policies for vault in policy.vaults))
+        self._vaults = vaults_of([destination for destination, _ in self._destinations])
         self.prompts = SentPrompts()
         self.metrics = Metrics(meter_provider, version, prices, self.stats)
         self.prompts.on_repeated = self.metrics.repeated
@@ -98,6 +96,9 @@ class Loom:
             done.append(delivery.stop(max(0.0, deadline - time.monotonic())))
             with GUARD.watching(f"spanloom.destinations.{destination.name}.close"):
                 destination.close()
+        for vault in self._vaults:
+            with GUARD.watching("spanloom.vault.close"):
+                vault.close(max(0.0, deadline - time.monotonic()))
         self.metrics.delivery.stop(max(0.0, deadline - time.monotonic()))
         return all(done)
 
@@ -222,7 +223,8 @@ class Loom:
         if open_step is not None:
             route = open_step.step.route
         else:
-            route = routes.of_trace(int(score.trace_id, 16)) or routes.of_span(current_identity()) or NOWHERE
+            known = routes.of_trace(int(score.trace_id, 16))  # a trace that goes nowhere is not the caller's own
+            route = (routes.of_span(current_identity()) or NOWHERE) if known is None else known
         routes.count(route)
         return route
 
@@ -259,6 +261,13 @@ class Loom:
         """What takes ended spans and scores: the destinations' queues, or the tail samplers in front of them."""
         sampled = {queue.name for tail in self._tails for queue in tail.queues}
         return (*(delivery for _, delivery in self._destinations if delivery.name not in sampled), *self._tails)
+
+
+def vaults_of(destinations: Sequence[Destination]) -> tuple[Keeper, ...]:
+    """The vaults that the destinations' policies send content to, each once."""
+    policies = (getattr(destination, "content", None) for destination in destinations)
+    known = (policy for policy in policies if isinstance(policy, ContentPolicy))  # others are refused when it opens
+    return tuple(dict.fromkeys(vault for policy in known for vault in policy.vaults))
 
 
 def _tails(destinations: Sequence[tuple[Destination, Delivery]], weave: Weave) -> tuple[Tail, ...]:

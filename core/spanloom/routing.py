@@ -71,10 +71,12 @@ class Routes:
         """The way of a span outside of all steps, by who was current when it began; None where that was nobody."""
         return None if identity is NOBODY or not self._predicates else self.of(identity)
 
-    def of_trace(self, trace_id: int) -> Route:
-        """Where all the steps of a trace go; nowhere where they go different ways, or none is known."""
+    def of_trace(self, trace_id: int) -> Route | None:
+        """Where all the steps of a trace go; nowhere where they go different ways. None where no step is known."""
         with self._lock:
-            ways = self._traces.get(trace_id, ())
+            ways = self._traces.get(trace_id)
+            if ways is None:
+                return None
             return next(iter(ways)) if len(ways) == 1 else NOWHERE
 
     def count(self, route: Route) -> None:

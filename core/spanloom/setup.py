@@ -14,6 +14,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from . import scores
+from .content.keeping import Keeper
 from .destinations.delivery import Delivery
 from .destinations.destination import Destination
 from .destinations.langfuse import Langfuse, keys_in_environment
@@ -21,7 +22,7 @@ from .destinations.local import Local
 from .destinations.otlp import Otlp, endpoint_in_environment
 from .errors import ConfigurationError
 from .guard import GUARD, warn_once
-from .loom import Loom
+from .loom import Loom, vaults_of
 from .prices import PriceList, Prices
 from .recorder import MAX_OPEN_STEPS, MAX_STEP_SECONDS, Recorder
 from .routing import Routes
@@ -83,10 +84,14 @@ def configure(
         if service_name is not None:
             resource = resource.merge(Resource({SERVICE_NAME: service_name}))
         opened: list[tuple[Destination, Delivery]] = []
+        vaults: list[Keeper] = []
         reused = before is not None and any(old in chosen for old, _ in before._destinations)
         if before is not None and reused:
             before._replaced()
         try:
+            for vault in vaults_of(chosen):
+                vault.open()
+                vaults.append(vault)
             for destination in chosen:
                 opened.append((destination, destination.open(resource, recorder.evict)))  # noqa: PERF401  half matters
             if before is not None and not reused:  # only now: where the new settings cannot work, the old ones stay
@@ -95,6 +100,8 @@ def configure(
             for destination, delivery in opened:
                 delivery.stop(0.0)
                 destination.close()
+            for vault in vaults:
+                vault.close(0.0)
             raise
         loom = _current = Loom(provider, weave, recorder, opened, price_list, _version(), meter_provider)
         recorder.on_ended, weave.prices, weave.prompts = loom.metrics.put, price_list, loom.prompts

@@ -44,6 +44,7 @@ class Ended:
     root_name: str = ""
     content: Visible | None = None  # read by the first destination that needs it
     seen: dict[Any, Any] = field(default_factory=dict)  # by policy: `destinations.seen.Seen`
+    shelves: dict[Any, Any] = field(default_factory=dict)  # by vault: `content.acting.Shelf`
     reading: threading.Lock = field(default_factory=threading.Lock)
     prices: PriceList | None = None
     route: Route = NOWHERE  # the routed destinations that take it
@@ -234,7 +235,7 @@ class Weave(SpanProcessor):
             ended = Ended(span, None, above, current_identity(), closes=closes)
         if step is None and self.routes:
             known = other.route if other is not None else self.routes.of_span(ended.identity)
-            ended.route = self.routes.of_trace(span.context.trace_id) if known is None else known
+            ended.route = (self.routes.of_trace(span.context.trace_id) or NOWHERE) if known is None else known
         self.routes.count(ended.route)
         for sink in self.sinks:
             with GUARD.watching("spanloom.weave.put"):  # one sink's trouble is not the next one's

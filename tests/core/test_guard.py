@@ -25,10 +25,22 @@ def test_a_failure_is_swallowed_logged_once_without_content_and_counted(lenient,
     assert {k.rsplit(".", 1)[-1]: n for k, n in lenient.swallowed.items()} == {"telemetry": 5, "elsewhere": 1}, where
 
 
-def test_the_stack_is_logged_where_debugging_is_asked_for(lenient, caplog):
+def test_where_it_failed_is_logged_where_debugging_is_asked_for_and_no_word_of_what(lenient, caplog):
+    @guarded
+    def second(secret):
+        try:
+            raise LookupError(secret)
+        except LookupError as error:
+            raise RuntimeError(secret) from error
+
     with caplog.at_level(logging.DEBUG, "spanloom"):
-        telemetry("x")
-    assert "Traceback" in caplog.text
+        telemetry("s3cret")
+        second("s3cret")
+    assert f"{__file__}:13 in telemetry" in caplog.text
+    assert "builtins.RuntimeError" in caplog.text
+    assert "builtins.LookupError" in caplog.text
+    assert "s3cret" not in caplog.text
+    assert "raise ValueError" not in caplog.text  # a line of source
 
 
 def test_what_ends_the_program_passes(lenient):

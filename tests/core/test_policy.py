@@ -12,6 +12,7 @@ from spanloom.content import Category
 from spanloom.content.acting import Situation
 from spanloom.content.read import read
 from spanloom.content.visible import Visible
+from spanloom.scores import DataType, Score
 from spanloom.step import Message, Text, ToolCall
 
 CANARY = samples.CANARY
@@ -86,7 +87,7 @@ def test_every_field_of_a_steps_content_is_read_and_decided_on():
 def decided(policy):
     return [
         (policy.apply(read(step.content, step.identity, step.tool_description), Situation(kind=step.kind)),
-         policy.comment("so-so"))
+         policy.score(Score("helpful", "good", DataType.CATEGORICAL, "1" * 32, comment="so-so", id="1", time_ns=1)))
         for step in (make() for make in samples.ALL.values())
     ]  # fmt: skip
 

@@ -14,12 +14,14 @@ CORE = Path(spanloom.__file__).parent
 
 def test_the_public_names_of_spanloom():
     assert sorted(spanloom.__all__) == [
+        "AwsKms",
         "ConfigurationError",
         "ContentPolicy",
         "Datadog",
         "Dynatrace",
         "GrafanaCloud",
         "Honeycomb",
+        "Keyring",
         "LangSmith",
         "Langfuse",
         "Local",
@@ -33,6 +35,7 @@ def test_the_public_names_of_spanloom():
         "Prompt",
         "StepHandle",
         "TailSampling",
+        "Vault",
         "actions",
         "configure",
         "current_step",

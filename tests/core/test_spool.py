@@ -224,7 +224,7 @@ def test_a_full_spool_lets_the_oldest_go_and_counts_them(configured, http_sink, 
             "these to be written",
         )
     lost = counts_of(loom)["reasons"]["spool_full"]
-    assert 40 <= lost <= 90
+    assert 10 <= lost <= 99
     assert len([r for r in caplog.records if "full spool" in r.getMessage()]) == 1
     http_sink.status = 200
     assert not loom.flush()

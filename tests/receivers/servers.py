@@ -21,13 +21,13 @@ READ_DEADLINE = 60.0
 INSTALL_DEADLINE = 1200.0  # 600 MB
 
 
-def environment(name, package):
-    """The `bin` folder of a virtual environment that holds `package`, the rest as `constraints/<name>.txt` says."""
+def environment(name, *packages):
+    """The `bin` folder of a virtual environment that holds `packages`, the rest as `constraints/<name>.txt` says."""
     venv, constraints = VENVS / name, CONSTRAINTS / f"{name}.txt"
-    ready, wanted = venv / ".ready", f"{package}\n{constraints.read_text()}"
+    ready, wanted = venv / ".ready", "\n".join((*packages, constraints.read_text()))
     if not ready.exists() or ready.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, timeout=120)
-        pip = [venv / "bin" / "pip", "install", "--quiet", "--constraint", constraints, package]
+        pip = [venv / "bin" / "pip", "install", "--quiet", "--constraint", constraints, *packages]
         subprocess.run(pip, check=True, timeout=INSTALL_DEADLINE)
         ready.write_text(wanted)
     return venv / "bin"

@@ -1,5 +1,5 @@
 """The command line: `spanloom traces` lists the traces of a local file, `spanloom show` prints one as a tree,
-`spanloom costs` sums what they cost.
+`spanloom costs` sums what they cost. `spanloom doctor` checks destinations, `spanloom vault` reads and erases content.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .listing import print_listing
 from .scores import print_scores
 from .trace import summarise
 from .tree import print_newest, print_trace
+from .vault import vault
 
 __all__ = ["main", "print_newest"]
 
@@ -127,3 +128,4 @@ def _reading(path: Path) -> Iterator[Reading]:
 
 
 main.add_command(doctor)
+main.add_command(vault)

@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 from ..identity import NOBODY, Identity
 from ..step import Kind
 from .digest import canonical_value, digest
-from .keeping import Keeper
+from .keeping import Keeper, Kept
 from .plain import plain
 from .redaction import Entity, Patterns, Placeholders, Redactor, names_a_secret, redacted
 from .redaction.view import PLACEHOLDER
@@ -41,7 +41,56 @@ class Situation:
     recorded_ns: int = 0
     name: str = ""  # what the value stands under, where that is known
     cut: int = 0
-    referenced: dict[Keeper, list[Any]] = field(default_factory=dict)
+    shelves: dict[Keeper, Shelf] = field(default_factory=dict)
+
+    def shelf(self, vault: Keeper) -> Shelf:
+        """What `vault` is asked to keep of this span."""
+        found = self.shelves.get(vault)
+        if found is None:
+            found = self.shelves[vault] = Shelf(vault)
+        return found
+
+    def settle(self) -> list[Kept]:
+        """Ask the vaults to keep what is new on their shelves: the objects referred to since the last time."""
+        return [kept for shelf in self.shelves.values() for kept in shelf.settle()]
+
+
+class Shelf:
+    """What one vault is asked to keep of one span: an object for each policy that sends it something new.
+
+    The same piece is kept once, whichever policies and destinations send it.
+    """
+
+    def __init__(self, vault: Keeper) -> None:
+        self._vault = vault
+        self._known: dict[str, tuple[str, Kept | None]] = {}  # by the piece's digest: its reference, and the object
+        self._new: list[Any] = []
+        self._reference = ""
+        self._used: list[Kept] = []
+
+    def put(self, piece: Any, at: Situation) -> str:
+        """The reference to `piece`, which the vault is asked to keep at the next `settle`."""
+        known = self._known.get(name := digest(canonical_value(piece)))
+        if known is not None:
+            if known[1] is not None:
+                self._used.append(known[1])
+            return known[0]
+        if not self._new:
+            self._reference = self._vault.reference(at.identity, at.trace_id, at.span_id, at.recorded_ns)
+        reference = f"{self._reference}#{len(self._new)}"
+        self._new.append(piece)
+        self._known[name] = reference, None
+        return reference
+
+    def settle(self) -> list[Kept]:
+        """Ask the vault to keep what is new: all the objects that the pieces since the last time are in."""
+        if self._new:
+            kept = self._vault.keep_under(self._reference, self._new)
+            self._known = {n: (text, kept if own is None else own) for n, (text, own) in self._known.items()}
+            self._used.append(kept)
+            self._new = []
+        used, self._used = self._used, []
+        return list(dict.fromkeys(used))
 
 
 class Action(Protocol):
@@ -126,17 +175,7 @@ class Reference:
     vault: Keeper
 
     def __call__(self, value: Any, at: Situation) -> Any:
-        pieces = at.referenced.setdefault(self.vault, [])
-        pieces.append(value)
-        return Slot(self.vault, len(pieces) - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Where the reference to the piece `index` of what the vault keeps of this span will stand."""
-
-    vault: Keeper
-    index: int
+        return at.shelf(self.vault).put(value, at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def redact(*entities: str, redactor: Redactor | None = None) -> Action:
 
 def reference(vault: Keeper) -> Action:
     """The content goes to `vault`, encrypted; its reference goes out in its place (`vault:…`)."""
-    if not callable(getattr(vault, "keep", None)):
+    if not callable(getattr(vault, "keep_under", None)):
         raise ConfigurationError(f"actions.reference({vault!r}) is no vault: write actions.reference(Vault(…)).")
     return Reference(vault)
 

@@ -21,8 +21,9 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
-from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situation, Slot
+from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situation
 from .category import Categories, Category, of_role
+from .digest import canonical_value
 from .marked import Marked
 
 Chain = Callable[[Categories], tuple[Action, ...]]
@@ -66,7 +67,7 @@ class Application:
         self._chain, self.at = chain, at
 
     def value(self, categories: Categories, value: Any) -> Any:
-        """What of `value` goes out: a plain value, with a `Slot` for each piece that a vault keeps; or `DROPPED`.
+        """What of `value` goes out: a plain value, or `DROPPED`.
 
         A message or a document inside of it passes the actions for its own category first.
         """
@@ -99,7 +100,23 @@ class Application:
     def each(self, category: Category, values: Mapping[str, Any]) -> dict[str, Any]:
         """The values of an object, each for itself."""
         shown = ((key, self.named(key, (category,), value)) for key, value in values.items())
-        return {key: value for key, value in shown if value is not DROPPED}
+        return {self.key((category,), key): value for key, value in shown if value is not DROPPED}
+
+    def key(self, categories: Categories, key: str) -> str:
+        """What a value stands under, redacted where the value would be: people write addresses there too."""
+        for action in self._chain(categories):
+            if isinstance(action, Redact):
+                try:
+                    key = str(action(key, self.at))
+                except Exception as error:  # as for the value
+                    FAILURES.note(action, error)
+                    return "…"
+        return key
+
+    def name(self, name: str | None) -> str | None:
+        """A name as far as it goes out, and None where it does not."""
+        shown = self.of((Category.NAMES,), name or None)
+        return shown if isinstance(shown, str) else None
 
     def named(self, name: str, categories: Categories, value: Any) -> Any:
         """As `value`, for what stands under `name`, which may say what it is (`password`)."""
@@ -132,21 +149,29 @@ class Application:
         shown = tuple(part for p in parts if (part := self._part(p, said)) is not None)
         if not shown and (parts or self.drops(said)):
             return None
-        return replace(message, parts=shown)
+        return replace(message, parts=shown, name=self.name(message.name))
+
+    def _text(self, category: Category, text: str | None) -> Any:
+        """As `value`, for a field that holds a text: what an action makes another kind of value of is its JSON."""
+        shown = self.value((category,), text)
+        plain_text = shown is None or shown is DROPPED or isinstance(shown, str)
+        return shown if plain_text else canonical_value(shown)
 
     def _part(self, part: Part, said: Category) -> Part | None:
         match part:
             case Text(content):
-                shown = self.value((said,), content)
+                shown = self._text(said, content)
                 return None if shown is DROPPED else Text(shown)
             case Reasoning(content):
-                shown = self.value((Category.REASONING,), content)
+                shown = self._text(Category.REASONING, content)
                 return None if shown is DROPPED else Reasoning(shown)
             case ToolCall(name, arguments, id):
                 shown = self.value((Category.TOOL_ARGUMENTS,), arguments)
-                if shown is not DROPPED:
-                    return ToolCall(name, shown, id)
-                return None if self.drops(said) else ToolCall(name, None, id)
+                if shown is DROPPED:
+                    if self.drops(said):
+                        return None
+                    shown = None
+                return ToolCall(self.name(name) or "", shown, id)
             case ToolCallResponse(response, id):
                 shown = self.value((Category.TOOL_RESULTS,), response)
                 if shown is not DROPPED:
@@ -160,17 +185,18 @@ class Application:
 
     def _media(self, part: Media, said: Category) -> Media | None:
         """Its type and size stay where anything of the message may; its address is content."""
-        address = part.uri or part.file_id
-        if address is None:
-            return None if self.drops(said) else part
-        shown = self.value((said,), address)
-        if isinstance(shown, Slot):  # whoever may read the vault may not follow the address from here
-            shown = None
-        if shown is DROPPED:
+        if self.drops(said):
             return None
-        return replace(part, uri=shown) if part.uri else replace(part, file_id=shown)
+        uri, file_id = self._text(said, part.uri), self._text(said, part.file_id)
+        if DROPPED in (uri, file_id):
+            return None
+        return replace(part, uri=uri, file_id=file_id)
 
     # ---------------------------------------------------------------- documents and tools
+    def _one_text(self, category: Category, text: str | None) -> Any:
+        shown = self._text(category, text)
+        return None if shown is DROPPED else shown
+
     def documents(self, documents: Iterable[Document]) -> tuple[Document, ...]:
         """Each document with what goes out of its text and its metadata; none where nothing can."""
         if self.drops(Category.DOCUMENTS):
@@ -178,7 +204,8 @@ class Application:
         return tuple(
             replace(
                 d,
-                content=self.one(Category.DOCUMENTS, d.content),
+                id=self.name(d.id),
+                content=self._one_text(Category.DOCUMENTS, d.content),
                 metadata=self.each(Category.DOCUMENTS, d.metadata),
             )
             for d in documents
@@ -190,7 +217,8 @@ class Application:
         return tuple(
             replace(
                 t,
-                description=self.one(Category.TOOL_DEFINITIONS, t.description),
+                name=self.name(t.name) or "",
+                description=self._one_text(Category.TOOL_DEFINITIONS, t.description),
                 parameters=self.one(Category.TOOL_DEFINITIONS, t.parameters),
             )
             for t in tools
@@ -213,4 +241,4 @@ def _joined(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     return tuple(out)
 
 
-__all__ = ["FAILURES", "Application", "Slot", "shows"]
+__all__ = ["FAILURES", "Application", "shows"]

@@ -8,10 +8,7 @@ from ..identity import Identity
 
 
 class Kept(Protocol):
-    """A piece of content on its way into a vault. Its `reference` is known at once."""
-
-    @property
-    def reference(self) -> str: ...
+    """Content on its way into a vault."""
 
     def wait(self, deadline: float) -> bool:
         """Whether it is stored by `deadline` (of `time.monotonic()`). What is not by then never will be."""
@@ -30,11 +27,21 @@ class Keeper(Protocol):
         ...
 
     def open(self) -> None:
-        """Check the settings; raise `ConfigurationError` where they cannot work. May be called again."""
+        """Begin to use it; raise `ConfigurationError` where its settings cannot work."""
         ...
 
-    def keep(self, identity: Identity, trace_id: int, span_id: int, recorded_ns: int, content: Any) -> Kept: ...
+    def reference(self, identity: Identity, trace_id: int, span_id: int, recorded_ns: int) -> str:
+        """A new reference, under which one plain JSON value of that span may be kept."""
+        ...
+
+    def keep_under(self, reference: str, content: Any) -> Kept:
+        """Store `content` under `reference`. `reference#n` names the item `n` of a list."""
+        ...
 
     def flush(self, timeout: float) -> bool: ...
+
+    def close(self, timeout: float) -> bool:
+        """Store what is queued. Each `open` wants a `close`."""
+        ...
 
     def counts(self) -> dict[str, int]: ...

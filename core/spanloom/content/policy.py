@@ -9,17 +9,17 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from ..errors import ConfigurationError
-from ..identity import Identity
+from ..identity import Identity, Prompt
+from ..scores import Score
 from . import actions as act
-from .acting import Action, Reference, Situation, Slot, as_key, chain, combined
+from .acting import Action, Reference, Situation, as_key, chain, combined
 from .application import Application, shows
 from .budget import ATTRIBUTE_BYTES, fit
 from .category import Categories, Category, places
 from .digest import canonical_messages, canonical_value, digest
-from .keeping import Keeper, Kept
+from .keeping import Keeper
 from .plain import label
 from .visible import Visible
-from .walk import map_leaves
 
 _C = Category
 _Rules = Mapping[Category, tuple[Action, ...]]
@@ -46,7 +46,8 @@ class ContentPolicy:
     """What of the content reaches a destination, and how.
 
     Structure always does: kinds, models, parameters, tokens, costs, ids, times, outcome, the type of an error. Start
-    from a preset, `none()`, `hashed()`, `redacted()`, `full()` or `by_recommendation(vault)`, and change it:
+    from a preset, `none()`, `hashed()`, `redacted()`, `full()`, `referenced(vault)` or `by_recommendation(vault)`, and
+    change it:
 
     >>> ContentPolicy.redacted().replace(documents=actions.drop, completion=[actions.redact(), actions.truncate(500)])
 
@@ -105,6 +106,12 @@ class ContentPolicy:
             reasoning=act.drop,
         )
 
+    @classmethod
+    def referenced(cls, vault: Keeper, hash_key: bytes | str | None = None) -> Self:
+        """All content in `vault`, encrypted until its subject is erased, and its references here; and the hashes."""
+        kept: dict[str, Any] = {c.value: act.reference(vault) for c in Category if c not in _ON_THE_SPAN}
+        return cls.hashed(hash_key).replace(**kept)
+
     def replace(
         self,
         *,
@@ -150,7 +157,7 @@ class ContentPolicy:
     def apply(self, content: Visible, at: Situation | None = None) -> Visible:
         """What of `content` this policy shows of the span `at`, in any size; `content` itself is left as it is.
 
-        Vaults are asked to keep what goes to them: whether they did, `Visible.kept` tells.
+        What goes to a vault is on its shelf of `at`: `at.settle()` asks the vaults to keep it.
         """
         at = Situation(identity=content.identity) if at is None else at
         pass_ = Application(self.chain, at)
@@ -173,8 +180,6 @@ class ContentPolicy:
             metadata=pass_.each(_C.METADATA, content.metadata),
         )
         self._hash(content, shown)
-        if at.referenced:
-            self._put_aside(shown, at)
         shown.truncated = at.cut
         return shown
 
@@ -189,12 +194,17 @@ class ContentPolicy:
                 cut += here
         return replace(shown, **changed, truncated=shown.truncated + cut) if cut else shown
 
-    def comment(self, text: str | None, trace_id: int = 0) -> str | None:
-        """What this policy shows of a score's comment. A vault keeps none of it: it belongs to no step."""
-        if text is None:
+    def score(self, score: Score) -> Score | None:
+        """What this policy shows of a score: its comment by its category, its name and a text that is its value as
+        names. None where one of these two does not go out: without it, it is no score."""
+        pass_ = Application(self.chain, Situation(int(score.trace_id, 16)))
+        name = pass_.name(score.name)
+        value = pass_.name(score.value) if isinstance(score.value, str) else score.value
+        if name is None or value is None:
             return None
-        shown = Application(self.chain, Situation(trace_id)).one(_C.SCORE_COMMENTS, text)
-        return str(fit(shown, self.attribute_bytes)[0]) if isinstance(shown, str) else None
+        comment = pass_.one(_C.SCORE_COMMENTS, score.comment)
+        comment = str(fit(comment, self.attribute_bytes)[0]) if isinstance(comment, str) else None
+        return replace(score, name=name, value=value, comment=comment)
 
     def chain(self, categories: Categories) -> tuple[Action, ...]:
         """The actions for content that is of one of these categories, or holds several that cannot be told apart."""
@@ -217,6 +227,9 @@ class ContentPolicy:
             user_id=ids["user_id"],
             session_id=ids["session_id"],
             tenant=ids["tenant"],
+            prompt=Prompt(shown, who.prompt.version)
+            if who.prompt is not None and (shown := pass_.name(who.prompt.name)) is not None
+            else None,
         )
 
     def _hash(self, content: Visible, shown: Visible) -> None:
@@ -231,23 +244,10 @@ class ContentPolicy:
             )
         )
 
-    def _put_aside(self, shown: Visible, at: Situation) -> None:
-        kept: dict[Keeper, Kept] = {
-            vault: vault.keep(at.identity, at.trace_id, at.span_id, at.recorded_ns, pieces)
-            for vault, pieces in at.referenced.items()
-        }
-        shown.kept = list(kept.values())
-
-        def filled(leaf: Any) -> Any:
-            return f"{kept[leaf.vault].reference}#{leaf.index}" if isinstance(leaf, Slot) else leaf
-
-        for name in _FIELDS:
-            setattr(shown, name, map_leaves(getattr(shown, name), filled))
-
 
 def _as_text(value: Any) -> Any:
     """A field that is a text may be made something else of by `custom`."""
-    return value if value is None or isinstance(value, (str, Slot)) else canonical_value(value)
+    return value if value is None or isinstance(value, str) else canonical_value(value)
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:

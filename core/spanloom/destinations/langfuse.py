@@ -27,7 +27,7 @@ from .endpoint import check_headers, check_url, traces_url
 from .langfuse_sdk import SDK_SCOPE, Leave, left_to_us
 from .queued import Options, Queued
 from .receipt import Receipt
-from .seen import Seen, seen
+from .seen import Seen, seen, shown_of
 from .wire.encoding import TRACES
 from .wire.http import AGAIN, JSON, HttpWire
 
@@ -160,10 +160,11 @@ class Langfuse(Queued):
     def _export_scores(self, scores: list[Score]) -> Receipt:
         assert self._exporter is not None
         environment = self._environment()
-        return self._exporter.post(
-            _SCORES_LANE,
-            [score_dialect.langfuse(score, self.content.comment(score.comment), environment) for score in scores],
-        )
+        shown = shown_of(scores, self.content)
+        receipt = Receipt(len(scores))
+        receipt.took(len(scores) - len(shown))  # those that the policy keeps back are where they should be
+        bodies = [score_dialect.langfuse(score, score.comment, environment) for score in shown]
+        return self._exporter.post(_SCORES_LANE, bodies, receipt)
 
     def _copy(self, ended: Ended) -> ReadableSpan:
         span, shown = ended.span, seen(ended, self.content)

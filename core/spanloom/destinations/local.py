@@ -23,7 +23,7 @@ from ..store import Row, Store, StoreError
 from ..weave import Ended
 from .delivery import Delivery
 from .queued import Queued, QueueOptions
-from .seen import seen, wait_for_vaults
+from .seen import seen, shown_of, wait_for_vaults
 
 MAX_TRACES = 5_000
 MAX_MEGABYTES = 512
@@ -92,7 +92,7 @@ class Local(Queued):
     def _export_scores(self, scores: list[Score]) -> int:
         assert self._store is not None
         try:
-            self._store.write_scores([score_dialect.neutral(s, self.content.comment(s.comment)) for s in scores])
+            self._store.write_scores([score_dialect.neutral(s, s.comment) for s in shown_of(scores, self.content)])
         except StoreError as error:
             warn_once(f"local:{self.path}:scores", "spanloom: %s Its scores are lost, and counted as failed.", error)
             return 0
@@ -138,10 +138,18 @@ class Local(Queued):
                 role=span.kind.name.lower(),
                 attributes=shown.attributes,
                 events=shown.events,
+                links=shown.links,
                 error=(shown.status_description or "") if failed else None,
             )
         with GUARD.watching("spanloom.destinations.render"):
-            return neutral.render(step, shown.content, shown.attributes)
+            return neutral.render(
+                step,
+                shown.content,
+                shown.attributes,
+                events=shown.events,
+                links=shown.links,
+                status=shown.status_description,
+            )
         return neutral.render(step, Visible(identity=shown.content.identity))
 
 

@@ -18,6 +18,7 @@ from .delivery import Delivery
 from .exporter import MakeWire
 from .queued import Options
 from .receipt import Receipt
+from .seen import shown_of
 from .wire.http import AGAIN, JSON, HttpWire
 
 _LOCAL = "http://localhost:6006"
@@ -76,11 +77,13 @@ class Phoenix(Backend):
     def _export_scores(self, scores: list[Score]) -> Receipt:
         """As annotations of spans and of traces. Phoenix keeps one until its span has arrived."""
         assert self._exporter is not None
+        shown = shown_of(scores, self.content)
         receipt = Receipt(len(scores))
+        receipt.took(len(scores) - len(shown))  # those that the policy keeps back are where they should be
         for kind in _KINDS:
-            mine = [s for s in scores if (s.span_id is None) == (kind == "trace")]
+            mine = [s for s in shown if (s.span_id is None) == (kind == "trace")]
             if mine:
-                bodies = [score_dialect.openinference(s, self.content.comment(s.comment)) for s in mine]
+                bodies = [score_dialect.openinference(s, s.comment) for s in mine]
                 self._exporter.post(_lane(kind), [{"data": bodies}], receipt, len(bodies))
         return receipt
 

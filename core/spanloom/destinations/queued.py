@@ -129,8 +129,6 @@ class Queued:
         **more: Any,
     ) -> Delivery:
         """The running queue, by this destination's options."""
-        for vault in self.content.vaults:
-            vault.open()
         if self._exporter is not None:
             more = {
                 "hurry": self._exporter.hurry,

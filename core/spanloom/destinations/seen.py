@@ -15,17 +15,22 @@ from ..content import ContentPolicy
 from ..content.acting import Situation
 from ..content.application import Application
 from ..content.category import Categories, Category
-from ..content.plain import label
+from ..content.digest import canonical_value
+from ..content.plain import label, plain
 from ..content.read import metadata, read
 from ..content.visible import Visible
 from ..dialects import others
 from ..guard import GUARD
+from ..scores import Score
+from ..step import Event as StepEvent
 from ..step import Kind, Step
 from ..weave import Ended
 
 _NAMES: Categories = (Category.NAMES,)
 _ERROR: Categories = (Category.EXCEPTION_TEXT,)
+_WHO: Categories = (Category.IDENTITY,)
 _STEP_NAMES = ("name", "tool_name", "agent_name", "workflow_name", "data_source_id", "root_name")
+_THREAD = "thread"  # of LangGraph: the session
 _VAULT_SECONDS = 5.0
 
 OwnEvent = tuple[str, int, dict[str, Any]]
@@ -63,6 +68,16 @@ def seen(ended: Ended, policy: ContentPolicy) -> Seen:
     return _with(before, Visible())
 
 
+def shown_of(scores: Sequence[Score], policy: ContentPolicy) -> list[Score]:
+    """The scores that `policy` lets out, as it shows them."""
+    out: list[Score] = []
+    for score in scores:
+        with suppress(Exception), GUARD.watching("spanloom.content.score"):
+            if (shown := policy.score(score)) is not None:
+                out.append(shown)
+    return out
+
+
 def wait_for_vaults(batch: Sequence[Ended], policy: ContentPolicy) -> None:
     """Let the vaults that `policy` sends content to answer for this batch, all of it at once, and note what they said.
 
@@ -97,11 +112,12 @@ def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
         kind=step.kind if step is not None else Kind.OTHER,
         identity=ended.identity,
         recorded_ns=span.end_time or 0,
+        shelves=ended.shelves,
     )
     pass_ = Application(policy.chain, at)
     with suppress(Exception), GUARD.watching("spanloom.content.decide"):
         content = policy.apply(_read(ended), at)
-        return Seen(
+        shown = Seen(
             name=label(pass_.of(_NAMES, span.name)) or span.kind.name.lower(),
             step=_named(step, pass_) if step is not None else None,
             content=content,
@@ -118,6 +134,8 @@ def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
             status_description=_text(pass_.of(_ERROR, span.status.description)),
             root_name=label(pass_.of(_NAMES, ended.root_name)) or "",
         )
+        content.kept = at.settle()
+        return shown
     return Seen(span.kind.name.lower(), _nameless(step), Visible())
 
 
@@ -140,15 +158,42 @@ def _named(step: Step, pass_: Application) -> Step:
     for name in _STEP_NAMES:
         if (value := getattr(step, name)) and (shown := _text(pass_.of(_NAMES, value))) != value:
             changed[name] = shown or ("" if name in ("name", "root_name") else None)
-    if (node := step.graph.get("node")) and (shown := _text(pass_.of(_NAMES, node))) != node:
-        changed["graph"] = {**step.graph, "node": shown}
+    graph = _names_in({k: v for k, v in step.graph.items() if k != _THREAD}, pass_)
+    if (thread := step.graph.get(_THREAD)) and (shown := _text(pass_.of(_WHO, thread))) is not None:
+        graph = {**graph, _THREAD: shown}
+    if graph != step.graph:
+        changed["graph"] = graph
+    if (stops := step.parameters.get("stop_sequences")) and (shown := _names_of(stops, pass_)) != stops:
+        changed["parameters"] = {**step.parameters, "stop_sequences": shown}
+    if step.events and (events := [_named_event(event, pass_) for event in step.events]) != step.events:
+        changed["events"] = events
     if not changed:
         return step
     return _changed(step, changed)
 
 
+def _names_of(names: Sequence[Any], pass_: Application) -> list[str]:
+    return [shown for name in names if (shown := _text(pass_.of(_NAMES, label(name)))) is not None]
+
+
+def _names_in(values: Mapping[str, Any], pass_: Application) -> Mapping[str, Any]:
+    """`values` with the texts among them that may go out: in a step's own records they are names."""
+    shown = ((key, pass_.of(_NAMES, label(v)) if isinstance(v, str) else v) for key, v in values.items())
+    return {key: value for key, value in shown if value is not None}
+
+
+def _named_event(event: StepEvent, pass_: Application) -> StepEvent:
+    data = _names_in(event.data, pass_)
+    return event if data == event.data else StepEvent(event.name, event.time_ns, dict(data))
+
+
 def _nameless(step: Step | None) -> Step | None:
-    return None if step is None else _changed(step, {**dict.fromkeys(_STEP_NAMES[1:-1]), "name": "", "root_name": ""})
+    """The step where nothing could be decided on."""
+    if step is None:
+        return None
+    names = {**dict.fromkeys(_STEP_NAMES[1:-1]), "name": "", "root_name": ""}
+    parameters = {key: value for key, value in step.parameters.items() if key != "stop_sequences"}
+    return _changed(step, {**names, "graph": {}, "events": [], "parameters": parameters})
 
 
 def _changed(step: Step, fields: Mapping[str, Any]) -> Step:
@@ -168,14 +213,18 @@ def _attributes(
             out[key] = value
             continue
         holds = others.categories_of(key) if event is None else others.in_event(event, key)
-        if holds is None or (others.is_unknown(holds) and not _is_text(value)):
+        if holds is None:
             out[key] = value
             continue
-        shown = pass_.named(key, holds, _plain(value))
+        if others.is_measure(holds, value):
+            out[pass_.key(holds, key)] = value
+            continue
+        value = plain(_decoded(value))
+        shown = pass_.named(key, holds, value)
         if others.is_url(key) and shown != value:
             shown = pass_.value(_NAMES, others.bare_url(key, value))
         if (kept := _attribute(shown, value)) is not None:
-            out[key] = kept
+            out[pass_.key(holds, key)] = kept
     return out
 
 
@@ -183,22 +232,18 @@ def _link(link: Link, policy: ContentPolicy, pass_: Application) -> Link:
     return Link(link.context, _attributes(link.attributes, policy, pass_)) if link.attributes else link
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, (str, bytes)) or (isinstance(value, (list, tuple)) and any(map(_is_text, value)))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return list(value) if isinstance(value, tuple) else value
+def _decoded(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _attribute(shown: Any, given: Any) -> Any:
-    """What an action made of an attribute, as an attribute; None for what was dropped or is none any more."""
+    """What an action made of an attribute, as an attribute; None for what was dropped, and for what a vault keeps."""
     if isinstance(shown, (str, bool, int, float)):
         return shown
-    if isinstance(shown, list) and isinstance(given, (list, tuple)):
-        return [one for one in shown if isinstance(one, type(given[0]))] if given else []
+    if isinstance(shown, list) and isinstance(given, list) and given and not isinstance(given[0], (list, dict)):
+        return [one for one in shown if isinstance(one, type(given[0]))]
+    if isinstance(shown, (list, dict)) and shown:
+        return canonical_value(shown)
     return None
 
 

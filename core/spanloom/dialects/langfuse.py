@@ -177,7 +177,7 @@ def iso(time_ns: int) -> str:
 def _input_output(step: Step, visible: Visible) -> Attributes:
     """Input and output: both keys or neither, since one of them alone stops the server's search for both."""
     given, answer = shape.given_and_answer(step, visible)
-    if visible.input_messages:
+    if visible.input_messages or visible.tool_definitions:
         chat = shape.chat_messages(visible.input_messages)
         given = {"messages": chat, "tools": _tools(visible)} if visible.tool_definitions else chat
     if visible.output_messages:

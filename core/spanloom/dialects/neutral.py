@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
+
+from opentelemetry.trace import Link, format_span_id, format_trace_id
 
 from ..content.plain import plain
 from ..content.visible import Visible
 from ..step import Kind, Outcome, Step
 from . import genai
 from . import messages as shape
+
+OwnEvent: TypeAlias = tuple[str, int, Mapping[str, Any]]
+"""The name, the time in nanoseconds and the attributes of an event of the live span."""
 
 Record = dict[str, Any]
 """JSON values under neutral names; what is not known is left out."""
@@ -18,8 +23,17 @@ SPAN = "span"
 """The kind of a span that another library opened."""
 
 
-def render(step: Step, visible: Visible, attributes: Mapping[str, Any] | None = None) -> Record:
-    """The step and its visible content. `attributes` are those of the live span: the application's own are kept.
+def render(
+    step: Step,
+    visible: Visible,
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    events: Iterable[OwnEvent] = (),
+    links: Iterable[Link] = (),
+    status: str | None = None,
+) -> Record:
+    """The step and its visible content. `attributes`, `events`, `links` and the `status` description are those of the
+    live span: the application's own are kept.
 
     Times are nanoseconds since the epoch, token counts inclusive: `usage.input_tokens` contains the cached ones.
     """
@@ -49,7 +63,12 @@ def render(step: Step, visible: Visible, attributes: Mapping[str, Any] | None = 
         "embedding_count": step.embedding_count,
         "embedding_dimension": step.embedding_dimension,
         "graph": dict(step.graph),
-        "events": [{"name": e.name, "time_ns": e.time_ns, **_some({"data": e.data})} for e in step.events],
+        "events": [
+            *({"name": e.name, "time_ns": e.time_ns, **_some({"data": e.data})} for e in step.events),
+            *_events(events),
+        ],
+        "links": _links(links),
+        "status": status,
         "attributes": _own(step, attributes or {}),
     })  # fmt: skip
     record["cost"] = _cost(step)
@@ -66,7 +85,8 @@ def render_other(
     *,
     role: str,
     attributes: Mapping[str, Any],
-    events: Iterable[tuple[str, int, Mapping[str, Any]]] = (),
+    events: Iterable[OwnEvent] = (),
+    links: Iterable[Link] = (),
     error: str | None = None,
 ) -> Record:
     """A span of another library, as it is. `role` is its OpenTelemetry span kind; `error` is None where it went well.
@@ -77,7 +97,8 @@ def render_other(
         "outcome": Outcome.OK.value if error is None else Outcome.ERROR.value,
         "scope": scope,
         "role": role,
-        "events": [{"name": n, "time_ns": t, **_some({"data": dict(data)})} for n, t, data in events],
+        "events": _events(events),
+        "links": _links(links),
         "attributes": dict(attributes),
     })  # fmt: skip
     if error is not None:
@@ -122,6 +143,21 @@ def content(visible: Visible) -> Record:
         "truncated": visible.truncated or None,
         "vault_status": visible.vault_status,
     })  # fmt: skip
+
+
+def _events(events: Iterable[OwnEvent]) -> list[Record]:
+    return [{"name": name, "time_ns": time_ns, **_some({"data": dict(data)})} for name, time_ns, data in events]
+
+
+def _links(links: Iterable[Link]) -> list[Record]:
+    return [
+        {
+            "trace_id": format_trace_id(link.context.trace_id),
+            "span_id": format_span_id(link.context.span_id),
+            **_some({"attributes": dict(link.attributes or {})}),
+        }
+        for link in links
+    ]
 
 
 def _cost(step: Step) -> Record | None:

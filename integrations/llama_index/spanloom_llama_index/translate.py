@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from typing import Any
 
-from llama_index.core.agent.workflow.workflow_events import AgentOutput
+from llama_index.core.agent.workflow.workflow_events import AgentOutput, AgentStream, ToolCallResult
+from llama_index.core.agent.workflow.workflow_events import ToolCall as ToolCallEvent
 from llama_index.core.base.llms.types import (
     AudioBlock,
     ChatMessage,
@@ -28,6 +29,7 @@ from llama_index.core.base.response.schema import (
 )
 from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
 from llama_index.core.schema import BaseComponent, BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.tools import ToolSelection
 from llama_index.core.tools.types import BaseTool, ToolOutput
 from llama_index.core.workflow import Context, Event, StopEvent, Workflow
 from spanloom.content import Category
@@ -208,12 +210,12 @@ def _(value: QueryBundle) -> Any:
 
 @shown.register
 def _(value: Response | PydanticResponse | AgentChatResponse | StreamingAgentChatResponse) -> Any:
-    return value.response
+    return Marked(Category.COMPLETION, value.response)
 
 
 @shown.register
 def _(value: StreamingResponse | AsyncStreamingResponse) -> Any:
-    return value.response_txt  # never its generator
+    return Marked(Category.COMPLETION, value.response_txt)  # never its generator
 
 
 @shown.register
@@ -223,7 +225,12 @@ def _(value: ChatMessage) -> Any:
     calls = tool_calls(value)
     if calls:
         out["tool_calls"] = [
-            {"name": c.name, "arguments": Marked(Category.TOOL_ARGUMENTS, c.arguments), "id": c.id} for c in calls
+            {
+                "name": Marked(Category.NAMES, c.name),
+                "arguments": Marked(Category.TOOL_ARGUMENTS, c.arguments),
+                "id": c.id,
+            }
+            for c in calls
         ]
     return out
 
@@ -235,7 +242,7 @@ def _(value: ChatResponse) -> Any:
 
 @shown.register
 def _(value: CompletionResponse) -> Any:
-    return value.text
+    return Marked(Category.COMPLETION, value.text)
 
 
 @shown.register
@@ -263,19 +270,42 @@ def _(value: ToolOutput) -> Any:
 
 @shown.register
 def _(value: BaseTool) -> Any:
-    return value.metadata.name
+    return Marked(Category.NAMES, value.metadata.name)
 
 
 @shown.register
 def _(value: AgentOutput) -> Any:
-    answer = value.response.content
+    answer = Marked(Category.COMPLETION, value.response.content)
     if not value.tool_calls:
         return answer
     return {
         "response": answer,
         "tool_calls": [
-            {"name": c.tool_name, "arguments": Marked(Category.TOOL_ARGUMENTS, c.tool_kwargs)} for c in value.tool_calls
+            {
+                "name": Marked(Category.NAMES, c.tool_name),
+                "arguments": Marked(Category.TOOL_ARGUMENTS, c.tool_kwargs),
+            }
+            for c in value.tool_calls
         ],
+    }
+
+
+@shown.register
+def _(value: AgentStream) -> Any:
+    return {**_fields(value), **{k: Marked(Category.COMPLETION, getattr(value, k)) for k in ("delta", "response")}}
+
+
+@shown.register
+def _(value: ToolCallEvent | ToolCallResult) -> Any:
+    return {**_fields(value), "tool_kwargs": Marked(Category.TOOL_ARGUMENTS, value.tool_kwargs)}
+
+
+@shown.register
+def _(value: ToolSelection) -> Any:
+    return {
+        "tool_id": value.tool_id,
+        "tool_name": Marked(Category.NAMES, value.tool_name),
+        "tool_kwargs": Marked(Category.TOOL_ARGUMENTS, value.tool_kwargs),
     }
 
 
@@ -296,4 +326,9 @@ def _(value: Workflow | Context | BaseComponent) -> Any:  # models, indexes: set
 
 def _fields(event: Event) -> Any:
     said: Mapping[str, Any] = event._data or {}
-    return {k: v for k, v in {**vars(event), **said}.items() if v is not None}
+    hidden = {name for name, field in type(event).model_fields.items() if field.exclude}  # the provider's own answer
+    told = ((k, v) for k, v in {**vars(event), **said}.items() if v is not None and k not in hidden)
+    return {k: Marked(Category.NAMES, v) if k in _NAMES else v for k, v in told}
+
+
+_NAMES = frozenset({"current_agent_name", "tool_name"})  # fields of the agents' own events
