@@ -113,14 +113,15 @@ class _Sink:
 
 class HttpSink(_Sink):
     """`status` is what it answers, after what stands in `statuses`; while `open` is not set it takes requests and
-    answers none. `headers` go out with each answer, which takes `seconds`. Requests to other paths than OTLP's are
-    kept too, without spans."""
+    answers none. `headers` and the body `answer` go out with each answer, which takes `seconds`. Requests to other
+    paths than OTLP's are kept too, without spans."""
 
     def __init__(self):
         super().__init__()
         self.status = 200
         self.statuses: list[int] = []
         self.headers: dict[str, str] = {}
+        self.answer = ("", b"")  # content type and body
         self.seconds = 0.0
         self.connections = 0
         self.open = threading.Event()
@@ -148,8 +149,12 @@ class HttpSink(_Sink):
                     self.send_response(status)
                     for name, value in sink.headers.items():
                         self.send_header(name, value)
-                    self.send_header("Content-Length", "0")
+                    kind, said = sink.answer
+                    if kind:
+                        self.send_header("Content-Type", kind)
+                    self.send_header("Content-Length", str(len(said)))
                     self.end_headers()
+                    self.wfile.write(said)
                 except OSError:  # the client has given up
                     self.close_connection = True
 

@@ -132,12 +132,16 @@ class Loom:
         """Counts since the start.
 
         `{"steps": {opened, open, evicted, repeated}, "destinations": {name: {offered, queued, exported, dropped,
-        failed}}, "cost": {priced, unknown, without_usage}, "prompts": {repeated}, "content": {failed: {action: times}},
-        "swallowed": {where: times}}`, and where there are such, `"vaults": {name: …}` and `"routes": {unroutable,
-        failed}`. `cost` counts the calls of models whose cost is known (an answer from a cache costs nothing), whose
-        model has no price, and whose provider told no tokens; `prompts` those whose prompt was sent before, in their
-        trace or within a minute; `content` what was dropped since the action that was to decide on it raised. For each
-        destination, offered = exported + dropped + failed + queued.
+        failed, reasons}}, "cost": {priced, unknown, without_usage}, "prompts": {repeated}, "content": {failed: {action:
+        times}}, "swallowed": {where: times}}`, and where there are such, `"vaults": {name: …}` and `"routes":
+        {unroutable, failed}`. `cost` counts the calls of models whose cost is known (an answer from a cache costs
+        nothing), whose model has no price, and whose provider told no tokens; `prompts` those whose prompt was sent
+        before, in their trace or within a minute; `content` what was dropped since the action that was to decide on it
+        raised.
+
+        For each destination, offered = exported + dropped + failed + queued; `reasons` says why spans and scores were
+        dropped or failed: `{reason: how many}`. One with a spool has `"spool": {waiting, bytes, recovered, lost,
+        in_memory, set_aside}` too: see docs/delivery.md.
 
         A destination with `sampling` counts beside these what its traces' decision left out (`sampled_out`), and what
         waits for it (`waiting`): offered = exported + dropped + failed + queued + sampled_out + waiting. `"sampling"`

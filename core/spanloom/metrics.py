@@ -14,6 +14,7 @@ from opentelemetry import metrics as api
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, MeterProvider, Observation
 
 from .destinations.delivery import Delivery
+from .destinations.weight import SPAN_BYTES
 from .dialects import metrics as dialect
 from .guard import GUARD
 from .identity import NOBODY
@@ -40,7 +41,9 @@ class Metrics:
     def put(self, step: Step) -> None:
         """Take a step that has ended. Never blocks, never raises."""
         if dialect.measured(step.kind) and (self._given is not None or _is_set()):
-            self.delivery.put(Ended(step.span, step, step.lineage, NOBODY, prices=self._prices))
+            ended = Ended(step.span, step, step.lineage, NOBODY, prices=self._prices)
+            ended.weight = SPAN_BYTES  # its content is not read here: a look at it would cost more than it tells
+            self.delivery.put(ended)
 
     def repeated(self, step: Step) -> None:
         """Count a model call whose prompt was sent before. On a destination's worker, which alone knows."""
@@ -109,6 +112,12 @@ def _of_destinations(count: str) -> _Read:
     return read
 
 
+def _lost(stats: Mapping[str, Any]) -> Iterator[Observation]:
+    for name, counts in stats["destinations"].items():
+        for reason, times in counts["reasons"].items():
+            yield Observation(times, {"spanloom.destination": name, "spanloom.reason": reason})
+
+
 def _of_steps(count: str) -> _Read:
     def read(stats: Mapping[str, Any]) -> Iterator[Observation]:
         yield Observation(stats["steps"][count])
@@ -126,6 +135,7 @@ _HEALTH: tuple[tuple[str, str, str, _Read], ...] = (
     ("spanloom.spans.exported", "{span}", "Spans and scores that a receiver took.", _of_destinations("exported")),
     ("spanloom.spans.dropped", "{span}", "Spans and scores dropped at a full queue.", _of_destinations("dropped")),
     ("spanloom.spans.failed", "{span}", "Spans and scores that a receiver did not take.", _of_destinations("failed")),
+    ("spanloom.spans.lost", "{span}", "Spans and scores dropped or failed, by reason.", _lost),
     ("spanloom.spans.waiting", "{span}", "Spans and scores whose trace is undecided.", _of_destinations("waiting")),
     ("spanloom.spans.sampled_out", "{span}", "Spans and scores not kept.", _of_destinations("sampled_out")),
     ("spanloom.steps.open", "{step}", "Steps that are open.", _of_steps("open")),

@@ -50,6 +50,10 @@ class Ended:
     route: Route = NOWHERE  # the routed destinations that take it
     prompts: SentPrompts | None = None
     repeats: bool = False  # a span of another library, of a model call that is a step already
+    # told by the first queue that it enters
+    trace: int = 0
+    weight: int = 0  # about how many bytes it keeps alive
+    error: bool = False
     closes: bool = False
     kept: Mapping[str, Kept] | None = None  # by the destinations that sample, once they have decided
 

@@ -40,7 +40,7 @@ def test_a_hanging_receiver_delays_neither_the_application_nor_the_other(configu
     assert not loom.flush(timeout=0.5)
     assert len(second_sink.spans) == 501
     stats = loom.stats()["destinations"]
-    assert stats["otlp"] == {"offered": 501, "queued": 501, "exported": 0, "dropped": 0, "failed": 0}
+    assert stats["otlp"] == {"offered": 501, "queued": 501, "exported": 0, "dropped": 0, "failed": 0, "reasons": {}}
     assert stats["langfuse"]["exported"] == 501
     http_sink.open.set()
     assert loom.flush()
@@ -80,14 +80,16 @@ def test_shutdown_is_bounded_where_all_hang(configured, http_sink, grpc_sink, se
     hung.set()
 
 
-@pytest.mark.parametrize("status", [400, 401, 500])
+@pytest.mark.parametrize("status", [400, 401, 500, 503])
 def test_a_receiver_that_refuses_costs_its_own_spans_only(configured, http_sink, second_sink, status):
     http_sink.status = status
     loom = configured(Otlp(http_sink.url, timeout=0.5), Langfuse("pk", "sk", second_sink.url))
     record(loom, 20)
     assert not loom.flush()
     stats = loom.stats()["destinations"]
-    assert stats["otlp"] == {"offered": 20, "queued": 0, "exported": 0, "dropped": 0, "failed": 20}
+    assert stats["otlp"] == {
+        "offered": 20, "queued": 0, "exported": 0, "dropped": 0, "failed": 20, "reasons": {f"http_{status}": 20},
+    }  # fmt: skip
     assert stats["langfuse"]["exported"] == 20
     http_sink.status = 200
     record(loom, 5, start=20)
@@ -124,7 +126,9 @@ def test_spans_that_come_after_the_end_are_counted(configured, provider, http_si
     delivery = loom._destinations[0][1]
     loom.shutdown()
     delivery.put(object())
-    assert delivery.counts() == {"offered": 1, "queued": 0, "exported": 0, "dropped": 1, "failed": 0}
+    counts = delivery.counts()
+    assert (counts["offered"], counts["dropped"], counts["reasons"]) == (1, 1, {"stopped": 1})
+    assert balanced(counts)
 
 
 def test_full_batches_go_out_without_waiting_for_a_flush(configured, http_sink):
@@ -195,7 +199,9 @@ def test_a_stop_ends_a_flush_that_waits_elsewhere():
     held.set()
     waiting.join(10)
     assert answers == [False]
-    assert delivery.counts() == {"offered": 3, "queued": 0, "exported": 1, "dropped": 2, "failed": 0}
+    counts = delivery.counts()
+    assert (counts["exported"], counts["dropped"], counts["reasons"]) == (1, 2, {"shutdown": 2})
+    assert balanced(counts)
 
 
 def test_the_exporters_own_calls_are_not_traced(configured, http_sink):
@@ -206,9 +212,10 @@ def test_the_exporters_own_calls_are_not_traced(configured, http_sink):
     destination = Otlp(http_sink.url)
     loom = configured(destination, tracer_provider=provider)
     export = destination._exporter.export
-    destination._exporter.export = lambda spans: (seen.append(get_value(_SUPPRESS_INSTRUMENTATION_KEY)), export(spans))[
-        1
-    ]
+    destination._exporter.export = lambda *batch: (
+        seen.append(get_value(_SUPPRESS_INSTRUMENTATION_KEY)),
+        export(*batch),
+    )[1]
     record(loom, 1)
     assert loom.flush()
     assert seen == [True]

@@ -56,7 +56,7 @@ def run(code, cwd, **values):
         text=True,
         timeout=6 * DEADLINE,
         cwd=cwd,
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -72,6 +72,22 @@ def test_each_process_sends_its_own_spans_once(tmp_path, http_sink, second_sink,
         parent, inside = sink.named("open"), sink.named("inside")
         assert (inside.parent, inside.trace_id) == (parent.span_id, parent.trace_id)
         assert parent.attributes["spanloom.step.outcome"] == "ok"
+
+
+@pytest.mark.parametrize("leave", ["exit", "_exit"])
+def test_each_process_spools_and_sends_its_own_spans_once(tmp_path, http_sink, leave):
+    destinations = f"[Otlp({http_sink.url!r}, spool={str(tmp_path / 'spool.db')!r})]"
+    run(CHILD, tmp_path, DESTINATIONS=destinations, LEAVE=repr(leave), FLUSH=True, EXPECTED=True)
+    assert sorted(s.step for s in http_sink.spans) == ["before", "inside", "open", "queued"]
+    assert not list(tmp_path.glob("spool.db-*")), "no lock, no WAL is left behind"
+
+
+@pytest.mark.parametrize("leave", ["exit", "_exit"])
+def test_a_child_that_records_nothing_leaves_its_parents_spool_alone(tmp_path, http_sink, leave):
+    code = CHILD.replace('step("inside", "open"); record.close("inside")', "")
+    destinations = f"[Otlp({http_sink.url!r}, spool={str(tmp_path / 'spool.db')!r})]"
+    run(code, tmp_path, DESTINATIONS=destinations, LEAVE=repr(leave), FLUSH=True, EXPECTED=True)
+    assert sorted(s.step for s in http_sink.spans) == ["before", "open", "queued"]
 
 
 def test_grpc_that_has_not_begun_survives_a_fork(tmp_path, grpc_sink):

@@ -71,6 +71,7 @@ def test_a_trace_with_an_error_at_any_depth_is_kept_whole(sampled):
     assert len(it.memory.spans) == 4
     assert it.counts() == {
         "offered": 14, "queued": 0, "exported": 4, "dropped": 0, "failed": 0, "sampled_out": 10, "waiting": 0,
+        "reasons": {},
     }  # fmt: skip
     assert it.loom.stats()["sampling"]["sampled"] == {
         "kept": {"error": 2}, "dropped": 5, "early": 0, "late_spans": 0,
@@ -432,6 +433,7 @@ def test_a_destination_without_the_requests_span_learns_of_its_end_and_error_all
     assert [s.step for s in http_sink.spans] == ["ERROR"]
     assert loom.stats()["destinations"]["langfuse"] == {
         "offered": 2, "queued": 0, "exported": 1, "dropped": 0, "failed": 0, "sampled_out": 1, "waiting": 0,
+            "reasons": {},
     }  # fmt: skip
 
 

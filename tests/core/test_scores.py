@@ -61,7 +61,7 @@ def test_a_score_arrives_at_langfuse_as_one_object_with_an_id_of_its_own(configu
     request = next(r for r in http_sink.requests if r.path == PATH)
     assert request.headers["authorization"].startswith("Basic ")
     assert loom.stats()["destinations"]["langfuse"] == {
-        "offered": 2, "queued": 0, "exported": 2, "dropped": 0, "failed": 0,
+        "offered": 2, "queued": 0, "exported": 2, "dropped": 0, "failed": 0, "reasons": {},
     }  # fmt: skip
 
 

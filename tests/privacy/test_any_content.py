@@ -11,14 +11,13 @@ import pytest
 import spanloom
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from spanloom import ContentPolicy, Langfuse, LangSmith, Local, Otlp, Phoenix, actions
 from spanloom.content import Category as C
 from spanloom.content import application
 from spanloom.content.category import places
 from spanloom.content.marked import Marked
+from spanloom.destinations.wire import Answer, Verdict
 from spanloom.identity import Identity
 from spanloom.step import (
     Content,
@@ -56,15 +55,20 @@ NOISE = st.text(
 SPACES = st.sampled_from([" ", "\n", "\t", ' "', " (", ", ", "\u3000", "。 "])
 
 
-class Wire(SpanExporter):
-    """Encodes what it is given, and keeps the bytes."""
+class Wire:
+    """Keeps the bytes that it is given to send."""
 
     def __init__(self) -> None:
         self.bytes = b""
 
-    def export(self, spans: Any) -> SpanExportResult:
-        self.bytes += encode_spans(spans).SerializeToString()
-        return SpanExportResult.SUCCESS
+    def send(self, body: bytes, seconds: float) -> Answer:
+        self.bytes += body
+        return Answer(Verdict.TAKEN)
+
+    def abandon(self) -> None:
+        pass
+
+    close = abandon
 
 
 class Rows:
@@ -96,7 +100,7 @@ class Everywhere:
         ]
         for one in self.destinations[:-1]:
             wire = self.wires[one.name] = Wire()
-            one._make_exporter = lambda wire=wire: wire
+            one._http_wire = one._traces_wire = lambda wire=wire: wire
         self.wires["local"] = Rows()
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.loom = spanloom.configure(*self.destinations, tracer_provider=self.provider)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace.export import SpanExporter
 
 from ..content import ContentPolicy
 from ..dialects.rendered import Rendered
@@ -20,6 +19,7 @@ from .limits import Limits
 from .otlp import Otlp, Render
 from .queued import Options
 from .seen import Seen
+from .wire.http import HttpWire
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
@@ -93,20 +93,11 @@ class Backend(Otlp):
         check_url(str(self.endpoint), f"{kind}'s address")
 
     # ---------------------------------------------------------------- the worker's side
-    def _make_exporter(self) -> SpanExporter:
-        from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  costs 30 ms: only where used
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    def _timeout(self) -> float:
+        return TIMEOUT
 
-        from .session import own_session  # noqa: PLC0415
-
-        headers = dict(self.headers or {})
-        return OTLPSpanExporter(
-            endpoint=traces_url(str(self.endpoint)),
-            headers=headers,
-            timeout=self.timeout or TIMEOUT,
-            compression=Compression.Gzip,
-            session=own_session(headers),
-        )
+    def _http_wire(self) -> HttpWire:
+        return HttpWire(traces_url(str(self.endpoint)), dict(self.headers or {}), compression="gzip")
 
     def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
         if self.limits is None:

@@ -6,89 +6,112 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import Any
 
 from opentelemetry.context import (
     _SUPPRESS_INSTRUMENTATION_KEY,  # the SDK's own exporters use it: there is no public name yet
     Context,
     attach,
+    detach,
     set_value,
 )
+from opentelemetry.trace import StatusCode
 
 from ..guard import GUARD, log
 from ..scores import Score
 from ..weave import Ended
+from .queue import Gone, Waiting, WaitingSpans
+from .receipt import Receipt
+from .weight import SPAN_BYTES, weight_of
 
 QUEUE_SPANS = 20_000
+QUEUE_BYTES = 64 * 1024 * 1024
 BATCH_SPANS = 512
 DELAY_SECONDS = 1.0
-_SCORES_AT_ONCE = 32  # each may be a request of its own: spans must not wait for long
+_IDLE_SECONDS = 1.0
+_PARKED_SECONDS = 0.05  # how often a stop asks whether there is still something to wait for
+_SCORES_AT_ONCE = 32  # each may be a request of its own: what cannot be delivered must not take its time for all
 
-
-@dataclass(slots=True)
-class Counts:
-    """Spans and scores since the start: each one offered is exported, dropped, failed, or still queued."""
-
-    offered: int = 0
-    exported: int = 0
-    dropped: int = 0
-    failed: int = 0
+Export = Callable[[list[Ended]], int | Receipt]
 
 
 class Delivery:
     """Hands batches of ended spans to `export` on a thread of its own. `put` never blocks and never raises.
 
-    `export(batch)` returns how many spans it delivered; `export_scores` likewise, where the receiver takes scores: they
-    wait in the same queue. A full queue drops the newest span and counts it. The thread
-    starts with the first span, also anew in a forked child, which begins with an empty queue: what the parent had
-    queued, the parent sends. `tick` is called whenever the thread finds nothing to do, about every `delay_seconds`.
+    `export(batch)` returns how many spans it delivered, or a `Receipt` that will say; `export_scores` likewise, where
+    the receiver takes scores: they wait in the same queue. The queue is bounded by `queue_spans` and by about
+    `queue_bytes`; where it is full, spans are dropped by the rule of `WaitingSpans`, and counted. The thread starts
+    with the first span, also anew in a forked child, which begins with an empty queue: what the parent had queued, the
+    parent sends. A batch goes out after `delay_seconds` at most, which with `prompt` are counted from its first span.
+    `tick` is called whenever the thread finds nothing to do, about once a second.
+
+    `hurry(until)` is called when somebody waits for what is under way; an attempt must end by `until` where it is the
+    caller's own thread that makes it. `about()` gives further entries of `counts()`. `parked(items)` says that so many
+    are safe elsewhere, so that a stop need not wait for them.
     """
 
     def __init__(
         self,
         name: str,
-        export: Callable[[list[Ended]], int],
+        export: Export,
         *,
         queue_spans: int = QUEUE_SPANS,
+        queue_bytes: int = QUEUE_BYTES,
         batch_spans: int = BATCH_SPANS,
         delay_seconds: float = DELAY_SECONDS,
+        prompt: bool = False,
         tick: Callable[[], object] | None = None,
         accepts: Callable[[Ended], bool] | None = None,
-        export_scores: Callable[[list[Score]], int] | None = None,
+        export_scores: Callable[[list[Score]], int | Receipt] | None = None,
+        hurry: Callable[[float | None], object] | None = None,
+        about: Callable[[], dict[str, Any]] | None = None,
+        parked: Callable[[int], bool] | None = None,
         routed: bool = False,
     ) -> None:
         self.name, self.routed = name, routed
         self._export, self.export_scores, self._tick, self._accepts = export, export_scores, tick, accepts
-        self._most, self._batch, self._delay = queue_spans, batch_spans, delay_seconds
+        self._hurry, self._about, self._parked = hurry, about, parked
+        self._most, self._most_bytes, self._batch = queue_spans, queue_bytes, batch_spans
+        self._delay, self._prompt = delay_seconds, prompt
         self._begin()
         if hasattr(os, "register_at_fork"):
             again = weakref.WeakMethod(self._begin)
             os.register_at_fork(after_in_child=lambda: (begin := again()) and begin())
 
     def _begin(self) -> None:
-        self._counts = Counts()
-        self._queue: deque[Ended | Score] = deque()
+        self._offered = self._exported = 0
+        self._dropped, self._failed = Counter[str](), Counter[str]()
+        self._queue = WaitingSpans(self._most, self._most_bytes)
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._busy = 0
+        self._under_way = 0
+        self._round = 0  # each flush ends one
+        self._open = Counter[int]()  # how many of each round are neither delivered nor lost
         self._lost_told = 0  # how many losses a flush has answered for
         self._wanted = False
         self._stopped = False
 
-    def counts(self) -> dict[str, int]:
-        """`{offered, queued, exported, dropped, failed}` at one moment; `queued` includes the batch under way."""
+    def counts(self) -> dict[str, Any]:
+        """`{offered, queued, exported, dropped, failed, reasons}` of spans and scores, at one moment.
+
+        Each one offered is exported, dropped, failed or still queued. `queued` includes the batch under way and what
+        waits in a spool; `reasons` says why those dropped and failed are lost: `{reason: how many}`.
+        """
         with self._condition:
-            c = self._counts
-            return {
-                "offered": c.offered,
-                "queued": len(self._queue) + self._busy,
-                "exported": c.exported,
-                "dropped": c.dropped,
-                "failed": c.failed,
+            counts = {
+                "offered": self._offered,
+                "queued": self._queue.count + self._under_way,
+                "exported": self._exported,
+                "dropped": self._dropped.total(),
+                "failed": self._failed.total(),
+                "reasons": dict(self._dropped + self._failed),
             }
+        if self._about is not None:
+            counts |= self._about()
+        return counts
 
     # ---------------------------------------------------------------- the application's side
     def put(self, ended: Ended) -> None:
@@ -106,58 +129,92 @@ class Delivery:
             self._put(score)
 
     def _put(self, item: Ended | Score) -> None:
+        new = _known(item)
         with self._condition:
-            self._counts.offered += 1
-            full = len(self._queue) >= self._most
-            if full or self._stopped:
-                self._counts.dropped += 1
+            self._offered += 1
+            if self._stopped:
+                self._dropped["stopped"] += 1
+                return
+            self._open[self._round] += 1
+            gone = self._queue.add(new, self._round)
+            first = False
+            if gone:
+                first = "queue_full" not in self._dropped
+                self._drop(gone, "queue_full")
+            if self._thread is None:
+                self._start()
             else:
-                self._queue.append(item)
-                if self._thread is None:
-                    self._start()
-                elif len(self._queue) == self._batch:
+                waiting = self._queue.count
+                if waiting == self._batch or (self._prompt and waiting == 1):
                     self._condition.notify_all()
-            first = full and self._counts.dropped == 1
         if first:
-            log.warning("spanloom: the queue of %s is full (%d spans): dropping, and counting", self.name, self._most)
+            log.warning(
+                "spanloom: the queue of %s is full (%d spans, about %d MB): dropping, and counting",
+                self.name,
+                self._most,
+                self._most_bytes // 1_000_000,
+            )
 
     def wake(self) -> None:
         """Begin to send what is queued, without waiting for a full batch."""
         with self._condition:
-            self._wanted = bool(self._queue)
+            self._wanted = self._queue.count > 0
+            if self._wanted and self._thread is None:
+                self._start()
             self._condition.notify_all()
+        if self._hurry is not None:
+            self._hurry(None)
 
     def flush(self, timeout: float) -> bool:
         """Send what is queued now. True where all that came since the last flush was delivered by the time it returns.
 
         What was lost in between counts too, so that the answer does not depend on when the worker tried.
         """
+        return self._flush(timeout, stopping=False)
+
+    def _flush(self, timeout: float, *, stopping: bool) -> bool:
         deadline = time.monotonic() + timeout
         self.wake()
+        if self._thread is None and self._queue.count:
+            self._work_here(deadline)
         with self._condition:
-            counts = self._counts
-            wanted = counts.offered - counts.dropped  # spans are sent in the order they came
-            while counts.exported + counts.failed < wanted:
+            mine = self._round
+            self._round += 1
+            while any(round <= mine for round in self._open):
                 left = deadline - time.monotonic()
-                if left <= 0 or (self._stopped and not self._busy):
+                if left <= 0 or (self._stopped and not self._under_way):
                     return False
+                if stopping and self._parked is not None:
+                    if not self._queue.count and self._parked(self._under_way):
+                        return False
+                    left = min(left, _PARKED_SECONDS)
                 self._condition.wait(left)
-            lost = counts.failed + counts.dropped
+            lost = self._failed.total() + self._dropped.total()
             told, self._lost_told = self._lost_told, lost
             return lost == told
 
     def stop(self, timeout: float) -> bool:
         """Send what is queued and end the thread; what is not sent within `timeout` seconds is dropped and counted.
 
-        A batch under way counts as queued until its receiver answers or the attempt ends.
+        A batch under way counts as queued until its receiver answers or the attempt ends. What is in a spool stays
+        there, counts as queued too, and is not waited for where its receiver is away.
         """
-        done = self.flush(timeout)
+        done = self._flush(timeout, stopping=True)
         with self._condition:
             self._stopped = True
-            self._counts.dropped += len(self._queue)
-            self._queue.clear()
+            self._drop(self._queue.clear(), "shutdown")
             self._condition.notify_all()
         return done
+
+    def _drop(self, gone: Gone, reason: str) -> None:
+        self._dropped[reason] += len(gone)
+        self._close_rounds(Counter(round for _, round in gone))
+
+    def _close_rounds(self, rounds: Counter[int]) -> None:
+        self._open.subtract(rounds)
+        for round in rounds:
+            if self._open[round] <= 0:
+                del self._open[round]
 
     # ---------------------------------------------------------------- the worker's side
     def _start(self) -> None:
@@ -170,29 +227,69 @@ class Delivery:
         # The exporters' own HTTP calls must not be traced, whatever is instrumented.
         attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, Context()))
         while (batch := self._next()) is not None:
-            if not batch:
+            if batch:
+                self._work(batch)
+            else:
                 self._idle()
-                continue
-            spans = [item for item in batch if not isinstance(item, Score)]
-            scores = [item for item in batch if isinstance(item, Score)]
-            sent = 0
-            with suppress(Exception), GUARD.watching("spanloom.destinations.settle"):
-                for item in spans:
-                    if isinstance(item, Ended):
-                        item.settle()
-            try:
-                if spans:
-                    with suppress(Exception), GUARD.watching(f"spanloom.destinations.{self.name}"):
-                        sent += self._export(spans)
-                if scores and self.export_scores is not None:
-                    with suppress(Exception), GUARD.watching(f"spanloom.destinations.{self.name}.scores"):
-                        sent += self.export_scores(scores)
-            finally:
-                with self._condition:
-                    self._busy = 0
-                    self._counts.exported += sent
-                    self._counts.failed += len(batch) - sent
-                    self._condition.notify_all()
+
+    def _work_here(self, deadline: float) -> None:
+        """Send what is queued on the caller's own thread: from Python 3.12 on, none can be started at the very end."""
+        if self._hurry is not None:
+            self._hurry(deadline)
+        before = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        while self._queue.count and time.monotonic() < deadline:
+            with self._condition:
+                batch = self._queue.take(self._batch)
+                self._under_way += len(batch)
+            self._work(batch)
+        detach(before)
+
+    def _work(self, batch: Gone) -> None:
+        spans = [(one, round) for one, round in batch if not isinstance(one, _Other) or not one.is_score]
+        scores: Gone = [(one, round) for one, round in batch if isinstance(one, _Other) and one.is_score]
+        with suppress(Exception), GUARD.watching("spanloom.destinations.settle"):
+            for one, _ in spans:
+                if isinstance(one, Ended):
+                    one.settle()
+        if spans:
+            self._hand_on(spans, self._export, f"spanloom.destinations.{self.name}")
+        if self.export_scores is not None:
+            for n in range(0, len(scores), _SCORES_AT_ONCE):
+                some = scores[n : n + _SCORES_AT_ONCE]
+                self._hand_on(some, self.export_scores, f"spanloom.destinations.{self.name}.scores")
+
+    def _hand_on(self, batch: Gone, export: Callable[[list[Any]], int | Receipt], where: str) -> None:
+        receipt, reason = Receipt(len(batch)), "error"
+        try:
+            with suppress(Exception), GUARD.watching(where):
+                given = export([one.item if isinstance(one, _Other) else one for one, _ in batch])
+                reason = "not_taken"
+                if isinstance(given, Receipt):
+                    receipt, reason = given, ""
+                else:
+                    receipt.took(given)
+        finally:
+            if reason:
+                receipt.lost_rest(reason)
+            self._settle_later(batch, receipt)
+
+    def _settle_later(self, batch: Gone, receipt: Receipt) -> None:
+        rounds = Counter(round for _, round in batch)
+        left = len(batch)
+
+        def settle(exported: int, failed: Counter[str]) -> None:
+            nonlocal left
+            with self._condition:
+                lost = failed.total()
+                left -= exported + lost
+                self._under_way -= exported + lost
+                self._exported += exported
+                self._failed += failed
+                if left <= 0:
+                    self._close_rounds(rounds)
+                self._condition.notify_all()
+
+        receipt.tell(settle)
 
     def _idle(self) -> None:
         # Not under the queue's lock: a tick may end steps, and so come back here with another thread's lock in hand.
@@ -200,21 +297,48 @@ class Delivery:
             with suppress(Exception), GUARD.watching("spanloom.destinations.tick"):
                 self._tick()
 
-    def _next(self) -> list[Ended | Score] | None:
+    def _next(self) -> Gone | None:
         """The next batch, when it is full, asked for, or the delay is over; an empty one when idle; None at the end."""
         with self._condition:
-            deadline = time.monotonic() + self._delay
-            while not self._stopped and not self._wanted and len(self._queue) < self._batch:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break
-                self._condition.wait(left)
-            batch: list[Ended | Score] = []
-            scores = 0
-            while self._queue and len(batch) < self._batch and scores < _SCORES_AT_ONCE:
-                batch.append(item := self._queue.popleft())
-                scores += isinstance(item, Score)
-            self._busy = len(batch)
-            if not self._queue:
+            if self._prompt and not self._wait(_IDLE_SECONDS, 1):
+                return None if self._stopped else []
+            self._wait(self._delay, self._batch)
+            batch = self._queue.take(self._batch)
+            self._under_way += len(batch)
+            if not self._queue.count:
                 self._wanted = False
             return None if self._stopped and not batch else batch
+
+    def _wait(self, seconds: float, spans: int) -> bool:
+        """Until so many spans are there, or are asked for, or the time is over; whether there is any."""
+        deadline = time.monotonic() + seconds
+        while not self._stopped and not self._wanted and self._queue.count < spans:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self._condition.wait(left)
+        return self._queue.count > 0
+
+
+class _Other:
+    """What is no span: a score, which waits in the same queue, with its trace."""
+
+    __slots__ = ("error", "is_score", "item", "trace", "weight")
+
+    def __init__(self, item: Any) -> None:
+        self.item, self.is_score = item, isinstance(item, Score)
+        self.trace = int(item.trace_id, 16) if self.is_score else -id(self)
+        self.weight, self.error = SPAN_BYTES, False
+
+
+def _known(item: Any) -> Waiting:
+    """The item as the queue sees it, looked at once for all destinations."""
+    if type(item) is not Ended:
+        return _Other(item)
+    if not item.weight:
+        span = item.span
+        ids, status = getattr(span, "context", None), getattr(span, "status", None)
+        item.trace = ids.trace_id if ids is not None else -id(item)
+        item.error = status is not None and status.status_code is StatusCode.ERROR
+        item.weight = weight_of(item)
+    return item

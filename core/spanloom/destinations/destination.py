@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
 from ..content import ContentPolicy
@@ -19,7 +17,7 @@ from ..dialects import sampling as sampling_dialect
 from ..dialects.langfuse import SDKS_OWN
 from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known
 from ..dialects.sampling import Kept
-from ..guard import GUARD, log
+from ..guard import GUARD
 from ..sampling.share import marked
 from ..step import Outcome, Step
 from ..weave import Ended
@@ -116,32 +114,3 @@ def copies(batch: Sequence[Ended], policy: ContentPolicy, copy: Callable[[Ended]
         with suppress(Exception), GUARD.watching("spanloom.destinations.copy"):
             out.append(copy(ended))
     return out
-
-
-class Exporter:
-    """One of OpenTelemetry's exporters, made at its first use and anew in a forked child.
-
-    A connection cannot be shared between processes, and gRPC does not survive a fork at all once it has begun.
-    """
-
-    def __init__(self, make: Callable[[], SpanExporter]) -> None:
-        self._make = make
-        self._made: tuple[int, SpanExporter] | None = None
-        self._closed = False
-
-    def export(self, spans: Sequence[ReadableSpan]) -> int:
-        """How many of `spans` were delivered: all or none."""
-        if not spans or self._closed:
-            return 0
-        if self._made is None or self._made[0] != os.getpid():
-            self._made = os.getpid(), self._make()
-        try:
-            return len(spans) if self._made[1].export(spans) is SpanExportResult.SUCCESS else 0
-        except Exception as error:  # some versions raise where no connection can be had: the receiver's trouble
-            log.warning("spanloom: an export failed (%s); its %d spans are counted", type(error).__name__, len(spans))
-            return 0
-
-    def close(self) -> None:
-        self._closed = True
-        if self._made is not None and self._made[0] == os.getpid():
-            self._made[1].shutdown()

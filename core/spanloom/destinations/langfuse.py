@@ -10,7 +10,6 @@ from typing import Any, Unpack
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from ..content import ContentPolicy
@@ -23,16 +22,19 @@ from ..scores import Score
 from ..step import Lineage
 from ..weave import Ended
 from .delivery import Delivery
-from .destination import Exporter, copies, copy_of, rendered
+from .destination import copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
 from .langfuse_sdk import SDK_SCOPE, Leave, left_to_us
-from .posting import Posting
 from .queued import Options, Queued
+from .receipt import Receipt
 from .seen import Seen, seen, shown_of
+from .wire.encoding import TRACES
+from .wire.http import AGAIN, JSON, HttpWire
 
 _CLOUD = "https://cloud.langfuse.com"
 _PATH = "/api/public/otel/v1/traces"
 _SCORES = "/api/public/scores"
+_SCORES_LANE = "scores"
 _TIMEOUT = 10.0  # seconds
 _INGESTION_VERSION = "4"  # 5 is refused; without it the server takes a slower path
 
@@ -55,7 +57,8 @@ class Langfuse(Queued):
 
     `content` decides what of prompts and answers goes out: by default everything, redacted. `environment`, `release`
     and `version` stand on every observation. `timeout` is seconds for one batch, its retries included (10 by default).
-    `queue_spans` bounds what waits to be sent; beyond it, spans are dropped and counted. The `OTEL_EXPORTER_OTLP_*`
+    `queue_spans` and `queue_bytes` bound what waits to be sent; beyond them, spans are dropped and counted. With
+    `spool="path.db"` a batch is on the disk before it is sent: see docs/delivery.md. The `OTEL_EXPORTER_OTLP_*`
     variables, which speak of another receiver, change nothing here.
     """
 
@@ -80,8 +83,6 @@ class Langfuse(Queued):
         self.release = release or os.environ.get("LANGFUSE_RELEASE")
         self.version = version
         self.include, self.remote_parents = tuple([include] if isinstance(include, str) else include), remote_parents
-        self._exporter = Exporter(self._make_exporter)
-        self._scores: Posting | None = None
         self._sdk: tuple[Leave, ...] = ()  # of the SDK's processors for this project, on this provider
         self._resource = Resource.get_empty()
 
@@ -91,14 +92,11 @@ class Langfuse(Queued):
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
         self._check()
         self._resource = resource
-        self._exporter = Exporter(self._make_exporter)
-        self._scores = Posting(self.name, self.address + _SCORES, self._keys(), timeout=self.timeout or _TIMEOUT)
+        self.exporter({TRACES: self._traces_wire, _SCORES_LANE: self._scores_wire}, _TIMEOUT)
         return self.queue(self._export, tick, accepts=self._includes, export_scores=self._export_scores)
 
     def close(self) -> None:
-        self._exporter.close()
-        if self._scores is not None:
-            self._scores.close()
+        super().close()
         for leave in self._sdk:
             leave.on = False
         self._sdk = ()
@@ -144,34 +142,29 @@ class Langfuse(Queued):
         scope = _scope_of(ended.span)
         return not (self._sdk and scope == SDK_SCOPE) and self._scope_included(scope)
 
-    def _make_exporter(self) -> SpanExporter:
-        from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  costs 30 ms: only where used
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-
-        from .session import own_session  # noqa: PLC0415
-
+    def _traces_wire(self) -> HttpWire:
         headers = {**self._keys(), "x-langfuse-ingestion-version": _INGESTION_VERSION}
-        return OTLPSpanExporter(
-            endpoint=traces_url(self.address, _PATH),
-            headers=headers,
-            timeout=self.timeout or _TIMEOUT,
-            compression=Compression.Gzip,
-            session=own_session(headers),
-        )
+        return HttpWire(traces_url(self.address, _PATH), headers, compression="gzip")
+
+    def _scores_wire(self) -> HttpWire:
+        return HttpWire(self.address + _SCORES, self._keys(), content_type=JSON, again=AGAIN)
 
     def _keys(self) -> dict[str, str]:
         pair = base64.b64encode(f"{self.public_key}:{self.secret_key}".encode()).decode()
         return {"Authorization": f"Basic {pair}"}
 
-    def _export(self, batch: list[Ended]) -> int:
-        return self._exporter.export(copies(batch, self.content, self._copy))
+    def _export(self, batch: list[Ended]) -> Receipt:
+        assert self._exporter is not None
+        return self._exporter.export(len(batch), copies(batch, self.content, self._copy))
 
-    def _export_scores(self, scores: list[Score]) -> int:
-        assert self._scores is not None
+    def _export_scores(self, scores: list[Score]) -> Receipt:
+        assert self._exporter is not None
         environment = self._environment()
         shown = shown_of(scores, self.content)
-        sent = self._scores.send(score_dialect.langfuse(score, score.comment, environment) for score in shown)
-        return len(scores) - len(shown) + sent
+        receipt = Receipt(len(scores))
+        receipt.took(len(scores) - len(shown))  # those that the policy keeps back are where they should be
+        bodies = [score_dialect.langfuse(score, score.comment, environment) for score in shown]
+        return self._exporter.post(_SCORES_LANE, bodies, receipt)
 
     def _copy(self, ended: Ended) -> ReadableSpan:
         span, shown = ended.span, seen(ended, self.content)

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter
 
 from ..content import ContentPolicy
 from ..content.visible import Visible
@@ -22,10 +21,16 @@ from ..weave import Ended
 from .behind_collector import BothDialects
 from .capture import policy_in_environment
 from .delivery import Delivery
-from .destination import Exporter, copies, copy_of, rendered
+from .destination import copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url
+from .exporter import MakeWire
 from .queued import Options, Queued
+from .receipt import Receipt
 from .seen import Seen, seen
+from .wire import environment
+from .wire.encoding import TRACES
+from .wire.grpc import GrpcWire, credentials_of, target
+from .wire.http import HttpWire, Tls
 
 Protocol = Literal["http/protobuf", "grpc"]
 Dialect = Literal["genai", "openinference"]
@@ -45,8 +50,9 @@ class Otlp(Queued):
     which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one batch, its
     retries included. `content` decides what of prompts and answers goes out: by default their hashes only, or what
     `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says. `dialect` is "genai" (OpenTelemetry's conventions) or
-    "openinference" (Phoenix's and Arize's). `queue_spans` bounds what waits to be sent; beyond it, spans are dropped
-    and counted.
+    "openinference" (Phoenix's and Arize's). `queue_spans` and `queue_bytes` bound what waits to be sent; beyond them,
+    spans are dropped and counted. With `spool="path.db"` a batch is on the disk before it is sent: see
+    docs/delivery.md.
 
     `behind_collector` is for a Collector that `spanloom collector-config` has configured: every span goes to it, with
     Langfuse's attributes beside the GenAI ones and by default with all content, and the Collector decides what to keep,
@@ -81,7 +87,6 @@ class Otlp(Queued):
             or "http/protobuf",
         )
         self._render = _DIALECTS.get(str(dialect), genai.render)
-        self._exporter = Exporter(self._make_exporter)
         self._resource = Resource.get_empty()
 
     def __repr__(self) -> str:  # headers hold keys
@@ -90,11 +95,8 @@ class Otlp(Queued):
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
         self._check()
         self._resource = resource
-        self._exporter = Exporter(self._make_exporter)
+        self.exporter(self._wires(), self._timeout())
         return self.queue(self._export, tick)
-
-    def close(self) -> None:
-        self._exporter.close()
 
     def _check(self) -> None:
         self.check_options()
@@ -135,46 +137,55 @@ class Otlp(Queued):
             raise ConfigurationError(
                 f"Otlp(compression={self.compression!r}) does not go with {self.protocol}: write {known_ones}."
             )
+        environment.credential_provider("GRPC" if self.protocol == "grpc" else "HTTP")
+        if self.timeout is None:
+            environment.timeout()
+        if self.compression is None:
+            environment.compression(*choices[:-1])
         if self.protocol == "grpc":
             try:
+                import google.rpc  # noqa: F401, PLC0415
                 import grpc  # noqa: F401, PLC0415  costs 100 ms: only where used
-                import opentelemetry.exporter.otlp.proto.grpc  # noqa: F401, PLC0415
             except ImportError as error:
                 raise ConfigurationError(
-                    "Otlp(protocol=\"grpc\") needs the gRPC exporter: run `pip install 'spanloom[otlp-grpc]'`."
+                    "Otlp(protocol=\"grpc\") needs grpcio: run `pip install 'spanloom[otlp-grpc]'`."
                 ) from error
 
     # ---------------------------------------------------------------- the worker's side
-    def _make_exporter(self) -> SpanExporter:
-        if self.protocol == "grpc":
-            return self._grpc_exporter()
-        from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  costs 30 ms: only where used
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    def _wires(self) -> dict[str, MakeWire]:
+        return {TRACES: self._grpc_wire if self.protocol == "grpc" else self._http_wire}
 
-        return OTLPSpanExporter(
-            endpoint=traces_url(self.endpoint) if self.endpoint else None,
-            headers=dict(self.headers) if self.headers else None,
-            timeout=self.timeout,
-            compression=Compression(self.compression) if self.compression else None,
+    def _timeout(self) -> float:
+        return self.timeout or environment.timeout()
+
+    def _http_wire(self) -> HttpWire:
+        return HttpWire(
+            traces_url(self.endpoint) if self.endpoint else environment.http_endpoint(),
+            {**environment.headers(), **{name.lower(): value for name, value in (self.headers or {}).items()}},
+            compression=self.compression or environment.compression("gzip", "deflate"),
+            tls=Tls(*environment.certificates()),
+            make_session=environment.credential_provider("HTTP"),
         )
 
-    def _grpc_exporter(self) -> SpanExporter:
-        from grpc import Compression  # noqa: PLC0415
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-
-        insecure = self.insecure
-        if insecure is None and self.endpoint is not None and "://" not in self.endpoint and not _said_insecure():
+    def _grpc_wire(self) -> GrpcWire:
+        insecure = self.insecure if self.insecure is not None else environment.insecure()
+        if insecure is None and self.endpoint is not None and "://" not in self.endpoint:
             insecure = _is_local(self.endpoint)  # in plain text to this machine only: headers hold keys
-        return OTLPSpanExporter(
-            endpoint=self.endpoint,
-            insecure=insecure,
-            headers={k.lower(): v for k, v in (self.headers or {}).items()} or None,  # gRPC's metadata is lower case
-            timeout=self.timeout,
-            compression={"gzip": Compression.Gzip, "none": Compression.NoCompression}.get(self.compression or ""),
+        address, insecure = target(self.endpoint or environment.grpc_endpoint(), insecure=insecure)
+        credentials = None
+        if not insecure:
+            provided = environment.credential_provider("GRPC")
+            credentials = provided() if provided is not None else credentials_of(*environment.certificates())
+        return GrpcWire(
+            address,
+            dict(self.headers) if self.headers else environment.headers(),
+            compression=self.compression or environment.compression("gzip"),
+            credentials=credentials,
         )
 
-    def _export(self, batch: list[Ended]) -> int:
-        return self._exporter.export(copies(batch, self.content, self._copy))
+    def _export(self, batch: list[Ended]) -> Receipt:
+        assert self._exporter is not None
+        return self._exporter.export(len(batch), copies(batch, self.content, self._copy))
 
     def _copy(self, ended: Ended) -> ReadableSpan:
         shown = seen(ended, self.content)
@@ -206,10 +217,6 @@ _FILES = tuple(
     for signal in ("TRACES_", "")
     for file in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")
 )
-
-
-def _said_insecure() -> bool:
-    return any(f"OTEL_EXPORTER_OTLP_{signal}INSECURE" in os.environ for signal in ("TRACES_", ""))
 
 
 def _is_local(endpoint: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Unpack
 
 from opentelemetry.sdk.resources import Resource
@@ -12,13 +13,16 @@ from ..content import ContentPolicy
 from ..dialects import openinference
 from ..dialects import scores as score_dialect
 from ..scores import Score
-from .backend import TIMEOUT, Backend, filled, setting
+from .backend import Backend, filled, setting
 from .delivery import Delivery
-from .posting import Posting
+from .exporter import MakeWire
 from .queued import Options
+from .receipt import Receipt
 from .seen import shown_of
+from .wire.http import AGAIN, JSON, HttpWire
 
 _LOCAL = "http://localhost:6006"
+_KINDS = ("span", "trace")
 
 
 class Phoenix(Backend):
@@ -29,7 +33,7 @@ class Phoenix(Backend):
     `https://app.phoenix.arize.com/s/<space>`. Phoenix files traces without a project under "default".
 
     Everything is sent, redacted, unless `content` is a narrower policy. Further options are `timeout`, `queue_spans`,
-    `batch_spans` and `name`, as of `Otlp`.
+    `batch_spans`, `spool` and `name`, as of `Otlp`.
     """
 
     def __init__(
@@ -51,7 +55,6 @@ class Phoenix(Backend):
             resource={openinference.PROJECT: self.project_name} if self.project_name else None,
             **filled("phoenix", options, ContentPolicy.redacted()),
         )
-        self._postings: dict[str, Posting] = {}
 
     @property
     def address(self) -> str:
@@ -61,30 +64,29 @@ class Phoenix(Backend):
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
         delivery = super().open(resource, tick)
         delivery.export_scores = self._export_scores
-        self._postings = {
-            kind: Posting(
-                self.name,
-                f"{self.address}/v1/{kind}_annotations",
-                dict(self.headers or {}),
-                timeout=self.timeout or TIMEOUT,
-            )
-            for kind in ("span", "trace")
-        }
         return delivery
 
-    def close(self) -> None:
-        for posting in self._postings.values():
-            posting.close()
-        super().close()
-
     # ---------------------------------------------------------------- the worker's side
-    def _export_scores(self, scores: list[Score]) -> int:
+    def _wires(self) -> dict[str, MakeWire]:
+        return {**super()._wires(), **{_lane(kind): partial(self._annotations_wire, kind) for kind in _KINDS}}
+
+    def _annotations_wire(self, kind: str) -> HttpWire:
+        url = f"{self.address}/v1/{kind}_annotations"
+        return HttpWire(url, dict(self.headers or {}), content_type=JSON, again=AGAIN)
+
+    def _export_scores(self, scores: list[Score]) -> Receipt:
         """As annotations of spans and of traces. Phoenix keeps one until its span has arrived."""
+        assert self._exporter is not None
         shown = shown_of(scores, self.content)
-        sent = len(scores) - len(shown)
-        for kind, posting in self._postings.items():
+        receipt = Receipt(len(scores))
+        receipt.took(len(scores) - len(shown))  # those that the policy keeps back are where they should be
+        for kind in _KINDS:
             mine = [s for s in shown if (s.span_id is None) == (kind == "trace")]
             if mine:
                 bodies = [score_dialect.openinference(s, s.comment) for s in mine]
-                sent += len(mine) * posting.send([{"data": bodies}])
-        return sent
+                self._exporter.post(_lane(kind), [{"data": bodies}], receipt, len(bodies))
+        return receipt
+
+
+def _lane(kind: str) -> str:
+    return f"{kind}_scores"

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypedDict, get_type_hints
 
 from ..content import ContentPolicy
 from ..errors import ConfigurationError
 from ..identity import Identity
 from ..sampling import TailSampling
+from ..spool import can_lock
+from ..store import StoreError
 from ..weave import Ended
-from .delivery import BATCH_SPANS, QUEUE_SPANS, Delivery
+from .delivery import BATCH_SPANS, DELAY_SECONDS, QUEUE_BYTES, QUEUE_SPANS, Delivery
+from .exporter import BATCH_BYTES, Exporter, MakeWire
+from .outbox import SpoolSettings
+
+SPOOL_BYTES = 1024 * 1024 * 1024
+SPOOL_SECONDS = 24 * 3600.0
+_SPOOLING_SECONDS = 0.05  # how long a span waits for others before it is written down
 
 
 class QueueOptions(TypedDict, total=False):
-    """`content` decides what of prompts and answers goes out; `queue_spans` bounds what waits, beyond it spans are
-    dropped and counted; `batch_spans` is how many go out at once; `name` is the destination's in `loom.stats()`;
-    `sampling` says which traces are kept: by default all that the provider's sampler lets through; `route` says yes to
-    the identity of each trace that goes there (see `docs/privacy.md`): by default all do."""
+    """`content` decides what of prompts and answers goes out; `queue_spans` and `queue_bytes` (an estimate of what they
+    hold) bound what waits, beyond it spans are dropped and counted; `batch_spans` is how many go out at once; `name` is
+    the destination's in `loom.stats()`; `sampling` says which traces are kept: by default all that the provider's
+    sampler lets through; `route` says yes to the identity of each trace that goes there (see `docs/privacy.md`): by
+    default all do."""
 
     content: ContentPolicy | None
     queue_spans: int
+    queue_bytes: int
     batch_spans: int
     name: str
     route: Callable[[Identity], bool] | None
@@ -28,9 +40,19 @@ class QueueOptions(TypedDict, total=False):
 
 
 class Options(QueueOptions, total=False):
-    """What destinations over the network take beside: `timeout` is seconds for one batch, its retries included."""
+    """What destinations over the network take beside.
+
+    `timeout` is seconds for one batch, its retries included; `batch_bytes` is the most of one request, before
+    compression. `spool` is a file that every batch is written to before it is sent, and removed from when the receiver
+    has it: what an outage or the end of the process leaves there is sent later, also by the next process that names the
+    file. It holds at most `spool_bytes` (1 GiB), for at most `spool_seconds` (a day).
+    """
 
     timeout: float | None
+    batch_bytes: int
+    spool: str | os.PathLike[str] | None
+    spool_bytes: int
+    spool_seconds: float
 
 
 class Queued:
@@ -46,9 +68,17 @@ class Queued:
         self.content = content if given is None else given
         self.timeout: float | None = options.get("timeout")  # type: ignore[assignment]
         self.queue_spans = options.get("queue_spans", QUEUE_SPANS)
+        self.queue_bytes = options.get("queue_bytes", QUEUE_BYTES)
         self.batch_spans = options.get("batch_spans", BATCH_SPANS)
+        self.batch_bytes: int = options.get("batch_bytes", BATCH_BYTES)  # type: ignore[assignment]
         self.route = options.get("route")
         self.sampling = options.get("sampling")
+        spool: Any = options.get("spool")
+        # the application may change its working directory
+        self.spool = Path(spool).expanduser().absolute() if isinstance(spool, (str, os.PathLike)) and spool else spool
+        self.spool_bytes: int = options.get("spool_bytes", SPOOL_BYTES)  # type: ignore[assignment]
+        self.spool_seconds: float = options.get("spool_seconds", SPOOL_SECONDS)  # type: ignore[assignment]
+        self._exporter: Exporter | None = None
 
     def check_options(self) -> None:
         """Raise a `ConfigurationError` for what no destination can work with."""
@@ -65,25 +95,55 @@ class Queued:
             raise ConfigurationError(
                 f'{kind}(route={self.route!r}) is no predicate: write route=lambda who: who.tenant == "acme".'
             )
-        if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
-            raise ConfigurationError(f"{kind}(timeout={self.timeout!r}) cannot work: write seconds above 0.")
-        for name, value in (("queue_spans", self.queue_spans), ("batch_spans", self.batch_spans)):
-            if not (isinstance(value, int) and value > 0):
+        for name, seconds in (("timeout", self.timeout), ("spool_seconds", self.spool_seconds)):
+            if seconds is not None and not (_is_number(seconds) and seconds > 0):
+                raise ConfigurationError(f"{kind}({name}={seconds!r}) cannot work: write seconds above 0.")
+        for name in ("queue_spans", "queue_bytes", "batch_spans", "batch_bytes", "spool_bytes"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and not isinstance(value, bool) and value > 0):
                 raise ConfigurationError(f"{kind}({name}={value!r}) cannot work: write a whole number above 0.")
+        if self.spool is not None and not isinstance(self.spool, Path):
+            raise ConfigurationError(f'{kind}(spool={self.spool!r}) is no path: write spool="spanloom-spool.db".')
+        if self.spool is not None and not can_lock():
+            raise ConfigurationError(f"{kind}(spool=…) needs file locks, which this system has not: leave it out.")
+
+    def exporter(self, wires: Mapping[str, MakeWire], timeout: float) -> Exporter:
+        """What sends over `wires`, by this destination's options. `ConfigurationError` where its spool cannot be."""
+        spool = None
+        if isinstance(self.spool, Path):
+            spool = SpoolSettings(self.spool, self.spool_bytes, self.spool_seconds)
+        try:
+            made = Exporter(
+                self.name, wires, timeout=self.timeout or timeout, batch_bytes=self.batch_bytes, spool=spool
+            )
+        except StoreError as error:
+            raise ConfigurationError(f"{type(self).__name__}(spool=…): {error}") from error
+        self._exporter = made
+        return made
 
     def queue(
         self,
-        export: Callable[[list[Any]], int],
+        export: Callable[[list[Any]], Any],
         tick: Callable[[], object],
         accepts: Callable[[Ended], bool] | None = None,
         **more: Any,
     ) -> Delivery:
         """The running queue, by this destination's options."""
+        if self._exporter is not None:
+            more = {
+                "hurry": self._exporter.hurry,
+                "about": self._exporter.about,
+                "parked": self._exporter.has_parked,
+                **more,
+            }
         return Delivery(
             self.name,
             export,
             queue_spans=self.queue_spans,
+            queue_bytes=self.queue_bytes,
             batch_spans=self.batch_spans,
+            delay_seconds=DELAY_SECONDS if self.spool is None else _SPOOLING_SECONDS,
+            prompt=self.spool is not None,
             tick=tick,
             accepts=self._on_its_way(accepts),
             routed=self.route is not None,
@@ -96,6 +156,11 @@ class Queued:
             return accepts
         name = self.name
         return lambda ended: name in ended.route and (accepts is None or accepts(ended))
+
+    def close(self) -> None:
+        """Let go of connections. Called once, after the queue has stopped."""
+        if self._exporter is not None:
+            self._exporter.close()
 
 
 def _is_number(value: object) -> bool:

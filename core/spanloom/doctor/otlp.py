@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
-
-from opentelemetry.util.re import parse_env_headers
 
 from ..destinations.backend import Backend
 from ..destinations.destination import copies
 from ..destinations.endpoint import traces_url
 from ..destinations.otlp import Otlp
+from ..destinations.wire import environment
 from .asking import ask, is_open, place
 from .finding import Finding, TroubleError
 from .sample import RESOURCE, Sample
@@ -44,19 +42,11 @@ def address_of(destination: Otlp) -> str:
     """Where the destination's exporter sends traces over HTTP."""
     if destination.endpoint:
         return traces_url(destination.endpoint)
-    if exact := os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):  # taken as it stands, by OpenTelemetry's rules
-        return exact
-    base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
-    return base.rstrip("/") + _PATH
+    return environment.http_endpoint()
 
 
 def headers_of(destination: Otlp) -> dict[str, str]:
-    said: Mapping[str, str] = {}
-    if not isinstance(destination, Backend):
-        variable = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or os.environ.get(
-            "OTEL_EXPORTER_OTLP_HEADERS", ""
-        )
-        said = parse_env_headers(variable, liberal=True)
+    said = {} if isinstance(destination, Backend) else environment.headers()
     return {**said, **(destination.headers or {})}
 
 
@@ -130,32 +120,26 @@ def _rejected(body: bytes) -> int:
 
 
 def _tls_of_environment() -> dict[str, Any]:
-    def file(name: str) -> str | None:
-        return os.environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}")
-
-    client, key = file("CLIENT_CERTIFICATE"), file("CLIENT_KEY")
-    return {"verify": file("CERTIFICATE") or True, "cert": (client, key) if client and key else client}
+    trusted, client, key = environment.certificates()
+    return {"verify": trusted or True, "cert": (client, key) if client and key else client}
 
 
 # ---------------------------------------------------------------- gRPC
 def _over_grpc(destination: Otlp, sample: Sample, timeout: float) -> Finding:
     import grpc  # noqa: PLC0415
-    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415
 
-    endpoint = destination.endpoint or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    endpoint = endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "http://localhost:4317"
+    endpoint = destination.endpoint or environment.grpc_endpoint()
     url = endpoint if "://" in endpoint else f"http://{endpoint}"
     if _LANGFUSE_PATH in url or "langfuse" in (urlsplit(url).hostname or ""):
         raise TroubleError('Langfuse takes no gRPC: use Langfuse(…), or protocol="http/protobuf".')
     where = place(url)
-    exporter: Any = destination._make_exporter()
-    request = encode_spans(copies(sample.spans, destination.content, destination._copy))
+    wire = destination._grpc_wire()
     try:
-        exporter._client.Export(request=request, metadata=exporter._headers, timeout=timeout)
+        wire.call(encoded(destination, sample), timeout)
     except grpc.RpcError as error:
         raise TroubleError(_grpc_refusal(error, where, url, timeout)) from error
     finally:
-        exporter.shutdown()
+        wire.close()
     return Finding(True, f"{where} took one synthetic trace over gRPC.")
 
 

@@ -156,17 +156,20 @@ class Tail:
         self._price(deadline)
         return mine
 
-    def counts(self) -> dict[str, dict[str, int]]:
+    def counts(self) -> dict[str, dict[str, Any]]:
         """Each queue's counts with what never reached it: `sampled_out` (of traces that are not kept), `waiting` (for
         their decision), and, within `dropped`, what came faster than it could be looked at. At one moment."""
         with self._locked(_LOCK_SECONDS) as mine:
             if mine:
                 self._sweep()
-            found: dict[str, dict[str, int]] = {}
+            found: dict[str, dict[str, Any]] = {}
             for n, queue in enumerate(self.queues):
-                counts, lost = dict(queue.counts()), self._lost[n]
+                counts: dict[str, Any] = dict(queue.counts())
+                lost = self._lost[n]
                 own = {"sampled_out": self._deciding.out[n], "waiting": self._deciding.waiting[n]}
                 counts["dropped"] += lost
+                if lost:
+                    counts["reasons"] = {**counts["reasons"], "sampling_full": lost}
                 counts["offered"] += sum(own.values()) + lost
                 found[queue.name] = counts | own
             return found

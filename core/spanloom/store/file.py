@@ -86,9 +86,13 @@ def make_private(path: Path) -> None:
         raise StoreError(f"{path} cannot be written: {_reason(error)}.") from error
 
 
-def connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
+def connect(
+    database: str, *, uri: bool = False, timeout: float = _BUSY_SECONDS, check_same_thread: bool = True
+) -> sqlite3.Connection:
     # The class, not `sqlite3.connect`: that name is what instrumentations patch, and this file is not to be traced.
-    return sqlite3.Connection(database, timeout=_BUSY_SECONDS, isolation_level=None, uri=uri)
+    return sqlite3.Connection(
+        database, timeout=timeout, isolation_level=None, uri=uri, check_same_thread=check_same_thread
+    )
 
 
 @contextmanager
