@@ -12,7 +12,7 @@ from ..step import Kind
 from .digest import canonical_value, digest
 from .keeping import Keeper, Kept
 from .plain import plain
-from .redaction import Entity, Patterns, Placeholders, Redactor, names_a_secret, redacted
+from .redaction import Entity, Patterns, Placeholders, Redactor, names_a_secret, redacted, remembered
 from .redaction.view import PLACEHOLDER
 from .walk import map_text
 
@@ -188,7 +188,7 @@ class Custom:
 
 
 PLACEHOLDERS = Placeholders()  # one for the process, so that all destinations agree
-PATTERNS = Patterns()
+PATTERNS = remembered(Patterns())
 
 
 def chain(action: Any, where: str) -> tuple[Action, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from .acting import PATTERNS, Action, Custom, Drop, Hash, Keep, Redact, Reference, Sample, Truncate, as_key
 from .keeping import Keeper
-from .redaction import Patterns, Redactor
+from .redaction import Patterns, Redactor, remembered
 
 drop: Action = Drop()
 """Nothing goes out."""
@@ -66,8 +66,8 @@ def redact(*entities: str, redactor: Redactor | None = None) -> Action:
             raise ConfigurationError("actions.redact() takes entities or a redactor=…, not both.")
         if not callable(getattr(redactor, "find", None)):
             raise ConfigurationError(f"actions.redact(redactor={redactor!r}) is no redactor: it has no find(text).")
-        return Redact(redactor)
-    return Redact(Patterns(entities=entities) if entities else PATTERNS)
+        return Redact(remembered(redactor))
+    return Redact(remembered(Patterns(entities=entities)) if entities else PATTERNS)
 
 
 def reference(vault: Keeper) -> Action:

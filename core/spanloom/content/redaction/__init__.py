@@ -6,5 +6,16 @@ from .patterns import Patterns
 from .placeholders import Placeholders
 from .presidio import Presidio
 from .redacted import redacted
+from .remembered import remembered
 
-__all__ = ["Entity", "Finding", "Patterns", "Placeholders", "Presidio", "Redactor", "names_a_secret", "redacted"]
+__all__ = [
+    "Entity",
+    "Finding",
+    "Patterns",
+    "Placeholders",
+    "Presidio",
+    "Redactor",
+    "names_a_secret",
+    "redacted",
+    "remembered",
+]
