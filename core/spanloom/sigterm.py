@@ -58,18 +58,15 @@ class _OnSigterm:
                 threading.Thread(target=self._flush, name="spanloom-sigterm").start()
             self.previous(number, frame)
         elif self._sent and self._pid == os.getpid():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            self._die(number)
         elif self._pid != os.getpid() and not at_end.under_way:  # at the very end, that is bounded too
             self._pid, self._sent = os.getpid(), False
             try:
                 threading.Thread(target=self._shut_down, args=(number,), name="spanloom-sigterm").start()
             except RuntimeError:  # no thread to be had, as at the interpreter's end from Python 3.12 on
-                if threading.main_thread().is_alive():
-                    self._sent = True
-                    signal.raise_signal(number)
-                else:  # it only waits for other threads: it holds nothing
-                    self._shut_down(number)
+                if not threading.main_thread().is_alive():  # it only waits for other threads: it holds nothing
+                    self._send()
+                self._die(number)
 
     def _flush(self) -> None:
         with GUARD.watching("spanloom.sigterm"):
@@ -77,11 +74,19 @@ class _OnSigterm:
                 loom.flush(self.timeout)
 
     def _shut_down(self, number: int) -> None:
+        self._send()
+        self._sent = True
+        os.kill(os.getpid(), number)  # to this handler once more: only the main thread may put the default back
+
+    def _send(self) -> None:
         with GUARD.watching("spanloom.sigterm"):
             if (loom := running_loom()) is not None:
                 loom.shutdown(self.timeout)
-        self._sent = True
-        os.kill(os.getpid(), number)  # to this handler once more: only the main thread may put the default back
+
+    def _die(self, number: int) -> None:
+        """Of the signal, as without a handler. Handlers run in the main thread, which alone may do this."""
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 __all__ = ["shutdown_on_sigterm"]
