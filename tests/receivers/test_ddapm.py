@@ -78,7 +78,7 @@ def test_a_full_trace_arrives(agent, protocol):
     assert said["gen_ai.response.finish_reasons"] == ["tool_calls"]
     assert said["gen_ai.response.time_to_first_chunk"] == 0.25
     assert f"A cat. {samples.CANARY}" in said["gen_ai.output.messages"]
-    assert [e["name"] for e in model["events"]] == ["first_token_received", "tool_call_dispatched"]
+    assert [e["name"] for e in model["events"]] == ["prompt_repeated", "first_token_received", "tool_call_dispatched"]
 
     failed = spans["lookup"]
     assert failed["status"]["code"] == "STATUS_CODE_ERROR"
