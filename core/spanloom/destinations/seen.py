@@ -85,7 +85,10 @@ def wait_for_vaults(batch: Sequence[Ended], policy: ContentPolicy) -> None:
     """
     if not policy.vaults:
         return
-    asked = [shown.content for ended in batch if (shown := seen(ended, policy)).content.kept]
+    for ended in batch:
+        seen(ended, policy)
+    whole = (ended.seen[_decisions(policy)].content for ended in batch)  # before any is cut to size
+    asked = [content for content in whole if content.kept]
     deadline = time.monotonic() + max((v.wait_seconds for v in policy.vaults), default=_VAULT_SECONDS)
     for content in asked:
         if content.vault_status is None:

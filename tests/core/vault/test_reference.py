@@ -72,6 +72,19 @@ def test_the_span_says_where_the_store_is_down_and_its_content_goes_nowhere(plac
     assert counts["kept"] == counts["failed"] + counts["dropped"] > 0
 
 
+def test_a_span_whose_other_content_is_cut_to_size_says_it_too(place, configured, http_sink):
+    policy = ContentPolicy.full().replace(documents=actions.reference(place.vault()), attribute_bytes=1_000)
+    loom = configured(Otlp(http_sink.url, content=policy))
+    step = samples.retriever()
+    step.content.query = "x" * 5_000
+    loom.recorder.open(step)
+    loom.recorder.close(step.run_id)
+    assert loom.flush()
+    sent = http_sink.named(step.name).attributes
+    assert sent["spanloom.content.truncated"] == 1
+    assert sent["spanloom.vault.status"] == "stored"
+
+
 def test_the_content_is_the_subjects_until_it_is_erased(place, configured, http_sink):
     vault = place.vault()
     loom = configured(Otlp(http_sink.url, content=ContentPolicy.referenced(vault)))
