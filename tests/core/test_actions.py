@@ -217,5 +217,12 @@ def test_what_cannot_work_is_refused_with_what_to_write(make, says):
         make()
 
 
+def test_a_policy_says_what_it_does_to_what():
+    policy = ContentPolicy.none().replace(documents=[actions.redact(), actions.truncate(5)], hashes=True)
+    assert "redact+truncate: documents" in repr(policy)
+    assert "keep: identity" in repr(policy)
+    assert repr(policy).endswith("; hashes>")
+
+
 def test_a_policy_shows_no_key():
     assert "geheim" not in repr(ContentPolicy.redacted(hash_key="geheim").replace(completion=actions.hash("geheim")))

@@ -41,7 +41,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ContentPolicy:
     """What of the content reaches a destination, and how.
 
@@ -63,6 +63,14 @@ class ContentPolicy:
     structure: tuple[str, ...] = ()
     attribute_bytes: int = ATTRIBUTE_BYTES
     _combined: dict[Categories, tuple[Action, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        """What happens to which categories; no key."""
+        by_actions: dict[str, list[str]] = {}
+        for category, actions in self.rules.items():
+            by_actions.setdefault("+".join(type(a).__name__.lower() for a in actions), []).append(category.value)
+        said = [f"{how}: {', '.join(categories)}" for how, categories in by_actions.items()]
+        return f"<ContentPolicy {'; '.join([*said, *(['hashes'] if self.hashes else [])])}>"
 
     @classmethod
     def none(cls) -> Self:
