@@ -13,7 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
-from spanloom import TailSampling
+from spanloom import TailSampling, chance
 from spanloom.identity import NOBODY
 from spanloom.sampling import share
 from spanloom.step import Kind, Outcome, Step
@@ -80,7 +80,7 @@ def test_so_is_that_of_spans_of_the_sdk(configured, keep):
 @given(IDS, PROBABILITIES)
 def test_it_is_opentelemetrys_rule_on_the_last_56_bits(trace_id, keep):
     context = SpanContext(trace_id, 1, False)
-    kept = share.randomness_of(context) >= share.threshold_of(keep)
+    kept = share.randomness_of(context) >= chance.threshold_of(keep)
     exact = (trace_id & (ALL - 1)) >= ALL * (1 - keep)
     near = abs((trace_id & (ALL - 1)) - ALL * (1 - keep)) <= 16  # what a float of the share cannot tell
     assert kept == exact or near
@@ -88,16 +88,16 @@ def test_it_is_opentelemetrys_rule_on_the_last_56_bits(trace_id, keep):
 
 @given(IDS, PROBABILITIES, PROBABILITIES)
 def test_what_is_kept_at_a_small_share_is_kept_at_a_larger_one(trace_id, one, other):
-    randomness = share.randomness_in(trace_id)
+    randomness = chance.randomness_in(trace_id)
     small, large = sorted((one, other))
-    assert not (randomness >= share.threshold_of(small)) or randomness >= share.threshold_of(large)
+    assert not (randomness >= chance.threshold_of(small)) or randomness >= chance.threshold_of(large)
 
 
 @given(PROBABILITIES)
 def test_the_threshold_is_that_of_the_sdks_own_samplers(keep):
     sdk = pytest.importorskip("opentelemetry.sdk.trace._sampling_experimental._util")
-    assert share.threshold_of(keep) == sdk.calculate_threshold(keep)
-    assert share.probability_of(share.threshold_of(keep)) == pytest.approx(keep, abs=1e-15)
+    assert chance.threshold_of(keep) == sdk.calculate_threshold(keep)
+    assert share.probability_of(chance.threshold_of(keep)) == pytest.approx(keep, abs=1e-15)
 
 
 def test_an_explicit_randomness_wins_over_the_trace_id():
@@ -116,12 +116,12 @@ def test_an_explicit_randomness_wins_over_the_trace_id():
     ("before", "threshold", "after"),
     [
         ([], 0, "ot=th:0"),
-        ([], share.threshold_of(0.5), "ot=th:8"),
-        ([], share.threshold_of(0.25), "ot=th:c"),
-        ([("vendor", "1")], share.threshold_of(0.5), "ot=th:8,vendor=1"),
+        ([], chance.threshold_of(0.5), "ot=th:8"),
+        ([], chance.threshold_of(0.25), "ot=th:c"),
+        ([("vendor", "1")], chance.threshold_of(0.5), "ot=th:8,vendor=1"),
         ([("vendor", "1"), ("ot", "rv:00000000000abc")], 0, "ot=th:0;rv:00000000000abc,vendor=1"),
-        ([("ot", "th:c;rv:00000000000abc;a:b")], share.threshold_of(0.5), "ot=th:c;rv:00000000000abc;a:b"),
-        ([("ot", "th:8")], share.threshold_of(0.25), "ot=th:c"),
+        ([("ot", "th:c;rv:00000000000abc;a:b")], chance.threshold_of(0.5), "ot=th:c;rv:00000000000abc;a:b"),
+        ([("ot", "th:8")], chance.threshold_of(0.25), "ot=th:c"),
         ([("ot", "th:8")], 0, "ot=th:8"),
         ([("ot", "th:nonsense")], 0, "ot=th:0"),
     ],
@@ -136,7 +136,7 @@ def test_the_threshold_is_told_in_the_tracestate_as_opentelemetry_has_it(before,
 @given(st.lists(st.tuples(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.text("ab:;th0", min_size=1, max_size=250))))
 def test_no_tracestate_costs_a_span_anything(entries):
     context = SpanContext(7, 8, True, TraceFlags(1), TraceState([*dict(entries).items()]))
-    marked = share.marked(context, share.threshold_of(0.5))
+    marked = share.marked(context, chance.threshold_of(0.5))
     assert marked.trace_id == 7
     assert share.randomness_of(marked) == share.randomness_of(context)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..chance import randomness_in, threshold_of
 from ..errors import ConfigurationError
 from ..identity import NOBODY, Identity
 from ..step import Kind
@@ -15,8 +16,6 @@ from .plain import plain
 from .redaction import Entity, Patterns, Placeholders, Redactor, names_a_secret, redacted, remembered
 from .redaction.view import PLACEHOLDER
 from .walk import map_text
-
-_RANDOM_BITS = 56  # of a trace id, by W3C Trace Context level 2
 
 
 class Dropped:
@@ -215,7 +214,7 @@ def combined(chains: Iterable[tuple[Action, ...]]) -> tuple[Action, ...]:
 def in_share(trace_id: int, rate: float) -> bool:
     """Whether the trace is in the share `rate`: its last 56 bits, which are random, at or above `1 - rate` of their
     range (OpenTelemetry's "TraceState: Probability Sampling")."""
-    return trace_id % (1 << _RANDOM_BITS) >= round((1 - rate) * (1 << _RANDOM_BITS))
+    return randomness_in(trace_id) >= threshold_of(rate)
 
 
 def as_key(key: bytes | str | None, where: str) -> bytes | None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from opentelemetry.trace import SpanContext
 
+from .. import chance
 from ..dialects.sampling import Kept, Reason
 from ..guard import GUARD
 from ..scores import Score
@@ -27,7 +28,7 @@ class Rules:
         self.policy = policy
         self._slow = policy.slow()
         self.asking: int | None = None  # the thread in which a function of the policy's runs
-        self._threshold = share.threshold_of(policy.keep)
+        self._threshold = chance.threshold_of(policy.keep)
 
     def is_error(self, ended: Ended) -> bool:
         """Whether the span keeps its trace for having failed."""
@@ -62,7 +63,7 @@ class Rules:
         if always is not None and self._matches("always", always, view):
             return Reason.ALWAYS
         context = _context_of(trace)
-        randomness = share.randomness_of(context) if context is not None else share.randomness_in(trace.id)
+        randomness = share.randomness_of(context) if context is not None else chance.randomness_in(trace.id)
         return Reason.SHARE if randomness >= self._threshold else None
 
     def kept(self, trace: Trace, reason: Reason) -> Kept:

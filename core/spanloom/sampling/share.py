@@ -9,20 +9,15 @@ from __future__ import annotations
 
 from opentelemetry.trace import SpanContext, TraceState
 
-BITS = 56
-_ALL = 1 << BITS
+from ..chance import ALL, BITS, randomness_in
+
 _DIGITS = BITS // 4
 _KEY, _MOST, _MOST_ENTRIES = "ot", 256, 32  # characters of a tracestate's value; its entries
 
 
-def threshold_of(probability: float) -> int:
-    """T: 0 keeps everything, 2**56 nothing."""
-    return _ALL - round(probability * _ALL)
-
-
 def probability_of(threshold: int) -> float:
     """The share that is kept at `threshold`."""
-    return (_ALL - threshold) / _ALL
+    return (ALL - threshold) / ALL
 
 
 def randomness_of(context: SpanContext) -> int:
@@ -32,11 +27,6 @@ def randomness_of(context: SpanContext) -> int:
             if member.startswith("rv:") and len(member) == len("rv:") + _DIGITS:
                 return _hexadecimal(member[3:], randomness_in(context.trace_id))
     return randomness_in(context.trace_id)
-
-
-def randomness_in(trace_id: int) -> int:
-    """R of a trace id."""
-    return trace_id & (_ALL - 1)
 
 
 def threshold_in(state: TraceState | None) -> int:
