@@ -5,8 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import spanloom
-from spanloom import Local, TailSampling
-from spanloom.sampling import share
+from spanloom import Local, TailSampling, chance
 from spanloom.sampling.slow import MOST_NAMES, Quantile
 from spanloom.sampling.view import TraceView
 from spanloom.step import Kind, Outcome, Step
@@ -50,7 +49,7 @@ def test_the_figures_are_those_of_the_code():
     warm_up = {q: Quantile(q).warm_up for q in (0.99, 0.999, 0.95)}
     assert warm_up == {0.99: 200, 0.999: 2000, 0.95: 50}
     assert f"{MOST_NAMES} names are known at a time" in PAGE
-    assert f"ot=th:{share.threshold_of(0.05):014x}".rstrip("0") in PAGE
+    assert f"ot=th:{chance.threshold_of(0.05):014x}".rstrip("0") in PAGE
 
 
 def test_everything_that_a_predicate_sees_is_told():
