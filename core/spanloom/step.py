@@ -98,12 +98,17 @@ Part: TypeAlias = Text | Reasoning | ToolCall | ToolCallResponse | Media | Other
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation. `role` is system, user, assistant or tool, or a provider's own."""
+    """One message of a conversation. `role` is system, user, assistant or tool, or a provider's own.
+
+    `made` is for what readers make of it, each under a key of its own: a chat is told anew in each of its turns, and
+    what was said before is the same object again.
+    """
 
     role: str
     parts: tuple[Part, ...] = ()
     name: str | None = None
     finish_reason: str | None = None
+    made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
