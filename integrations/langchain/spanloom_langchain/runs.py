@@ -30,8 +30,12 @@ _BETWEEN = (__package__, "langchain_core.callbacks")
 
 def running_run() -> Hashable:
     """The key of the run whose body the caller is inside of, as LangChain itself tells its children."""
+    return key_of(_running_id())
+
+
+def _running_id() -> UUID | str | None:
     config = var_child_runnable_config.get()
-    return key_of(getattr(config.get("callbacks"), "parent_run_id", None)) if config else None
+    return getattr(config.get("callbacks"), "parent_run_id", None) if config else None
 
 
 def key_of(run_id: UUID | str | None) -> Hashable:
@@ -39,7 +43,7 @@ def key_of(run_id: UUID | str | None) -> Hashable:
 
     An application may pass a run id of its own as text (LangServe does): then that is the key.
     """
-    return run_id.int if isinstance(run_id, UUID) else run_id
+    return run_id.int if type(run_id) is UUID or isinstance(run_id, UUID) else run_id
 
 
 class Runs:
@@ -76,7 +80,7 @@ class Runs:
         step: Step,
         run_id: UUID,
         parent_run_id: UUID | None,
-        metadata: Mapping[str, Any] | None,
+        metadata: Mapping[str, Any],
         tags: Sequence[str] | None,
         *,
         leaf: bool = False,
@@ -89,13 +93,19 @@ class Runs:
         recorder = self._recorder()
         if recorder is None:
             return
-        step.identity = identity_of(metadata or {}, tags or ())
-        step.graph = graph_place(metadata or {})
+        parent, context = _parent(recorder, parent_run_id), None
+        above = recorder.get(parent) if parent is not None else None
+        if above is not None:  # what a run inherits is not read anew
+            step.identity = identity_of(metadata, tags or (), above.identity)
+            step.graph = graph_place(metadata, above.graph)
+        else:
+            step.identity, step.graph = identity_of(metadata, tags or ()), graph_place(metadata)
+            if parent is None and "traceparent" in metadata:
+                context = _incoming(metadata)
         task = running_task()
-        step.task = weakref.ref(task) if task is not None else None
+        if task is not None:
+            step.task = weakref.ref(task)
         # Whoever could report the run's end holds its UUID: its run manager, or a child's.
-        parent = _parent(recorder, key_of(parent_run_id))
-        context = _incoming(metadata) if parent is None and metadata and "traceparent" in metadata else None
         if step.kind is Kind.PROMPT:
             self._prompts.note(step, parent, serialized)
         elif step.kind is Kind.LLM:
@@ -169,15 +179,18 @@ class Runs:
         return self._current[1]
 
 
-def _parent(recorder: Recorder, reported: Hashable) -> Hashable:
+def _parent(recorder: Recorder, reported_id: UUID | None) -> Hashable:
     """The reported parent, or the running step where that lies below it.
 
     A fallback hands its own parent's config to its candidates, and so does code that passes an outer config on.
     """
-    running = running_run()
-    if reported is None or running is None or running == reported or not recorder.is_below(running, reported):
+    if reported_id is None:
+        return None
+    running_id, reported = _running_id(), key_of(reported_id)
+    if running_id is None or running_id is reported_id:
         return reported
-    return running
+    running = key_of(running_id)
+    return reported if running == reported or not recorder.is_below(running, reported) else running
 
 
 def _running_prompt() -> Hashable:
