@@ -26,6 +26,9 @@ from .streams import Streams
 from .values import value_of
 
 _NOTHING: Mapping[str, Any] = {}
+# Python 3.11 takes longer to find a member in its enum than for most that is done here.
+_AGENT, _LLM, _PROMPT, _RETRIEVER, _TOOL = Kind.AGENT, Kind.LLM, Kind.PROMPT, Kind.RETRIEVER, Kind.TOOL
+_OK, _ABANDONED = Outcome.OK, Outcome.ABANDONED
 
 
 class SpanloomCallbackHandler(BaseCallbackHandler):
@@ -83,22 +86,23 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         try:
-            if not self._runs.takes(run_id):
+            run = key_of(run_id)
+            if (recorder := self._runs.recorder_of(run)) is None:
                 return
             name, kind = labels.run_name(name, serialized, "Runnable"), labels.chain_kind(run_type)
-            step = Step(key_of(run_id), kind, name)
+            step = Step(run, kind, name)
             said = metadata or _NOTHING
             above = self._runs.get(parent_run_id) if "ls_integration" in said else None
             if labels.is_agent(name, said, above, serialized):
-                step.kind, step.agent_name = Kind.AGENT, said.get("lc_agent_name") or name
+                step.kind, step.agent_name = _AGENT, said.get("lc_agent_name") or name
             step.streaming = defers_inputs is not None  # told of streams alone, be it true or false
-            if step.kind is Kind.AGENT and (messages := _messages_in(inputs)):
+            if step.kind is _AGENT and (messages := _messages_in(inputs)):
                 step.content.input_messages = Deferred(messages_of, (messages,))
             elif not step.streaming:  # a stream begins with {"input": ""}, and tells its input at the end
                 step.content.input = Deferred(value_of, (snapshot(inputs),))
-            if "thread_id" in said:
+            if "thread_id" in said and "langgraph_node" not in said:
                 step.links = self._runs.resumed(said, inputs)
-            self._runs.open(step, run_id, parent_run_id, said, tags, serialized=serialized)
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags, serialized=serialized)
         except Exception as error:
             _caught("on_chain_start", error)
 
@@ -109,16 +113,16 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
                 return
             if step.streaming and inputs is not None:
                 step.content.input = Deferred(value_of, (snapshot(inputs),))
-            if step.kind is Kind.AGENT and (messages := _messages_in(outputs)):
+            if step.kind is _AGENT and (messages := _messages_in(outputs)):
                 step.content.output_messages = Deferred(messages_of, (messages[-1:],))
             elif outputs is not None:
                 step.content.output = Deferred(value_of, (snapshot(outputs),))
-            if step.kind is Kind.PROMPT:
+            if step.kind is _PROMPT:
                 self._runs.rendered(step, outputs)
             unread = left_unread() if step.streaming else False
             if unread is None:
                 unread = bool(step.children)
-            self._runs.close(step, Outcome.ABANDONED if unread else Outcome.OK)
+            self._runs.close(step, _ABANDONED if unread else _OK)
         except Exception as error:
             _caught("on_chain_end", error)
 
@@ -146,15 +150,16 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         try:
-            if not self._runs.takes(run_id):
+            run = key_of(run_id)
+            if (recorder := self._runs.recorder_of(run)) is None:
                 return
-            step = Step(key_of(run_id), Kind.LLM, labels.run_name(name, serialized, "ChatModel"))
+            step = Step(run, _LLM, labels.run_name(name, serialized, "ChatModel"))
             given = tuple(messages[0]) if messages else ()
             step.content.input_messages = Deferred(messages_of, (given,))
             said = metadata or _NOTHING
             _note_request(step, serialized, said, invocation_params or _NOTHING)
             batch = (batch_size or 1) > 1
-            self._runs.open(step, run_id, parent_run_id, said, tags, leaf=True, batch=batch, given=given)
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags, leaf=True, batch=batch, given=given)
         except Exception as error:
             _caught("on_chat_model_start", error)
 
@@ -173,15 +178,16 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         try:
-            if not self._runs.takes(run_id):
+            run = key_of(run_id)
+            if (recorder := self._runs.recorder_of(run)) is None:
                 return
-            step = Step(key_of(run_id), Kind.LLM, labels.run_name(name, serialized, "LLM"), completion=True)
+            step = Step(run, _LLM, labels.run_name(name, serialized, "LLM"), completion=True)
             given = prompts[0] if prompts else ""
             step.content.input_messages = Deferred(prompt_of, (given,)) if prompts else ()
             said = metadata or _NOTHING
             _note_request(step, serialized, said, invocation_params or _NOTHING)
             batch = (batch_size or 1) > 1
-            self._runs.open(step, run_id, parent_run_id, said, tags, leaf=True, batch=batch, given=given)
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags, leaf=True, batch=batch, given=given)
         except Exception as error:
             _caught("on_llm_start", error)
 
@@ -228,7 +234,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             if step is not None:
                 self._streams.pop(step.run_id, None)
                 _note_answer(step, response)
-                self._runs.close(step, Outcome.OK)
+                self._runs.close(step, _OK)
         except Exception as error:
             _caught("on_llm_end", error)
 
@@ -259,16 +265,17 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         try:
-            if not self._runs.takes(run_id):
+            run = key_of(run_id)
+            if (recorder := self._runs.recorder_of(run)) is None:
                 return
             tool, said = serialized or _NOTHING, metadata or _NOTHING
             name = labels.run_name(name, serialized, "tool")
-            step = Step(key_of(run_id), Kind.TOOL, name)
+            step = Step(run, _TOOL, name)
             step.tool_name, step.tool_description = tool.get("name") or name, tool.get("description")
             step.tool_call_id = str(tool_call_id) if tool_call_id is not None else None
             step.agent_name = said.get("lc_agent_name")
             step.content.arguments = Deferred(value_of, (snapshot(inputs if inputs is not None else input_str),))
-            self._runs.open(step, run_id, parent_run_id, said, tags)
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags)
         except Exception as error:
             _caught("on_tool_start", error)
 
@@ -277,7 +284,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             step = self._runs.get(run_id)
             if step is not None:
                 step.content.result = Deferred(value_of, (snapshot(getattr(output, "content", output)),))
-                self._runs.close(step, Outcome.OK)
+                self._runs.close(step, _OK)
         except Exception as error:
             _caught("on_tool_end", error)
 
@@ -301,13 +308,14 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         try:
-            if not self._runs.takes(run_id):
+            run = key_of(run_id)
+            if (recorder := self._runs.recorder_of(run)) is None:
                 return
             said = metadata or _NOTHING
-            step = Step(key_of(run_id), Kind.RETRIEVER, labels.run_name(name, serialized, "Retriever"))
+            step = Step(run, _RETRIEVER, labels.run_name(name, serialized, "Retriever"))
             step.provider = provider_name(said.get("ls_vector_store_provider"))
             step.content.query = query
-            self._runs.open(step, run_id, parent_run_id, said, tags, leaf=True)
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags, leaf=True)
         except Exception as error:
             _caught("on_retriever_start", error)
 
@@ -318,7 +326,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
                 found = hold_documents(documents or ())
                 step.document_count = len(found)
                 step.content.documents = Deferred(documents_of, (found,))
-                self._runs.close(step, Outcome.OK)
+                self._runs.close(step, _OK)
         except Exception as error:
             _caught("on_retriever_end", error)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import filterfalse
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,14 +14,14 @@ from spanloom.step import Kind, Step
 from .prompts import NAMING, prompt_of_run
 from .snapshots import snapshot
 
-_TELLING = frozenset({
+_WHO = frozenset({
     "thread_id", "user_id", "session_id", "conversation_id", "tenant", "langfuse_user_id", "langfuse_session_id",
-    "langfuse_tags", *NAMING,
+    "langfuse_tags",
 })  # fmt: skip
-_OWN = frozenset({
+_OWN = (
     "checkpoint_id", "checkpoint_ns", "task_id", "run_id", "assistant_id", "graph_id", "run_attempt", "tags",
     "prompt_version", "revision_id", "traceparent", "tracestate", "versions",
-})  # fmt: skip
+)  # fmt: skip
 _OWN_PREFIXES = ("ls_", "lc_", "langgraph_", "__", "LANGSMITH_", "langsmith_")
 _INTERNAL_TAGS = ("seq:step:", "map:key:", "graph:step:", "langsmith:", "retry:attempt:", "condition:", "branch:")
 _MOST_WORDS = 4_096
@@ -28,24 +29,26 @@ _MOST_WORDS = 4_096
 AGENT_INTEGRATION = "langchain_create_agent"
 
 
-class _Words(dict[Any, bool | None]):
-    """What a key or a tag is: True, LangChain's bookkeeping; None, one that `identity_of` reads; False, any other.
+class _Bookkeeping:
+    """LangChain's own keys or tags. Every run brings the same ones again, so they are remembered; no others are."""
 
-    Every callback brings the same ones again. Only LangChain's are remembered, never the application's.
-    """
+    def __init__(self, prefixes: tuple[str, ...], words: Iterable[str] = ()) -> None:
+        self._prefixes, self._words = prefixes, set(words)
+        self._is_known = self._words.__contains__
 
-    def __init__(self, prefixes: tuple[str, ...], own: Iterable[str] = (), read: Iterable[str] = ()) -> None:
-        super().__init__(dict.fromkeys(own, True) | dict.fromkeys(read))
-        self._prefixes = prefixes
+    def unknown(self, words: Iterable[Any]) -> Iterator[Any]:
+        """Those of `words` that are not remembered."""
+        return filterfalse(self._is_known, words)
 
-    def __missing__(self, word: Any) -> bool:
-        own = isinstance(word, str) and word.startswith(self._prefixes)
-        if own and len(self) < _MOST_WORDS:
-            self[word] = True
-        return own
+    def has(self, word: Any) -> bool:
+        if not isinstance(word, str) or not word.startswith(self._prefixes):
+            return False
+        if len(self._words) < _MOST_WORDS:
+            self._words.add(word)
+        return True
 
 
-_KEYS, _TAGS = _Words(_OWN_PREFIXES, _OWN, _TELLING), _Words(_INTERNAL_TAGS)
+_own_keys, _own_tags = _Bookkeeping(_OWN_PREFIXES, _OWN), _Bookkeeping(_INTERNAL_TAGS)
 
 
 def identity_of(metadata: Mapping[str, Any], tags: Sequence[str], above: Identity | None = None) -> Identity:
@@ -56,29 +59,37 @@ def identity_of(metadata: Mapping[str, Any], tags: Sequence[str], above: Identit
     then `above` itself is the answer.
     """
     own: tuple[str, ...] = ()
-    for tag in tags:
-        if not _TAGS[tag]:
+    for tag in _own_tags.unknown(tags):
+        if not _own_tags.has(tag):
             own += (tag,)
     rest: dict[str, Any] = {}
-    telling = False
-    for key, value in metadata.items():
-        if (known := _KEYS[key]) is None:
-            telling = True
-        elif not known:
-            rest[key] = value
-    user = session = tenant = prompt = None
-    if telling:
-        extra = metadata.get("langfuse_tags")
-        if isinstance(extra, (list, tuple)):
-            own += tuple(str(t) for t in extra if t not in own)
-        user = _text(metadata.get("user_id") or metadata.get("langfuse_user_id"))
-        session = _text(
+    says_who = names_prompt = False
+    for key in _own_keys.unknown(metadata):
+        if key in _WHO:
+            says_who = True
+        elif key in NAMING:
+            names_prompt = True
+        elif not _own_keys.has(key):
+            rest[key] = metadata[key]
+    user = session = tenant = None
+    if says_who:
+        user = metadata.get("user_id") or metadata.get("langfuse_user_id")
+        session = (
             metadata.get("session_id")
             or metadata.get("langfuse_session_id")
             or metadata.get("conversation_id")
             or metadata.get("thread_id")
         )
-        tenant, prompt = _text(metadata.get("tenant")), prompt_of_run(metadata)
+        tenant = metadata.get("tenant")
+        if user is not None and type(user) is not str:
+            user = str(user)
+        if session is not None and type(session) is not str:
+            session = str(session)
+        if tenant is not None and type(tenant) is not str:
+            tenant = str(tenant)
+        if "langfuse_tags" in metadata and isinstance(extra := metadata["langfuse_tags"], (list, tuple)):
+            own += tuple(str(t) for t in extra if t not in own)
+    prompt = prompt_of_run(metadata) if names_prompt else None
     if above is not None and _is_said(above, user, session, own, rest, tenant, prompt):
         using = current_identity()
         if using is NOBODY or _is_said(
@@ -111,13 +122,15 @@ def _is_said(
         or (prompt is not None and prompt != above.prompt)
     ):
         return False
-    for tag in tags:
-        if tag not in above.tags:
-            return False
-    for key, value in metadata.items():  # of other types than text, `==` may do anything
-        said = above.metadata.get(key, _text)
-        if said is not value and not (type(said) is type(value) is str and said == value):
-            return False
+    if tags:
+        for tag in tags:
+            if tag not in above.tags:
+                return False
+    if metadata:
+        for key, value in metadata.items():  # of other types than text, `==` may do anything
+            said = above.metadata.get(key, _text)
+            if said is not value and not (type(said) is type(value) is str and said == value):
+                return False
     return True
 
 
@@ -145,10 +158,11 @@ def graph_place(metadata: Mapping[str, Any], above: Mapping[str, Any] = _NOWHERE
 
 def chain_kind(run_type: str | None) -> Kind:
     """LangChain marks prompts and parsers by their run type; the rest are chains."""
-    return _KINDS.get(run_type, Kind.CHAIN)
+    return _KINDS.get(run_type, _CHAIN)
 
 
-_KINDS: dict[str | None, Kind] = {None: Kind.CHAIN, "prompt": Kind.PROMPT, "parser": Kind.PARSER}
+_CHAIN = Kind.CHAIN  # Python 3.11 takes longer to find a member in its enum than for most that is done here
+_KINDS: dict[str | None, Kind] = {None: _CHAIN, "prompt": Kind.PROMPT, "parser": Kind.PARSER}
 
 
 def run_name(given: str | None, serialized: Mapping[str, Any] | None, default: str) -> str:

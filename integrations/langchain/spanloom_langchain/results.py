@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from spanloom.providers import count, usage_of, with_reasoning
 from spanloom.step import Step
@@ -53,41 +54,60 @@ def note_result(step: Step, result: LLMResult) -> Sequence[Generation]:
     """Fill `step` with what the result tells; the generations of its one prompt."""
     generations: Sequence[Generation] = result.generations[0] if result.generations else ()
     llm_output = _mapping(result.llm_output)
-    answers = [(_message(generation), generation.generation_info or _NOTHING) for generation in generations]
+    answers = [_Answer(generation) for generation in generations]
     reasons: list[str] = []
-    for message, info in answers:
-        response = _mapping(getattr(message, "response_metadata", None))
+    for answer in answers:
+        response, info = answer.response, answer.info
         reason = _first(response, _REASONS) or _first(info, _REASONS) or _first(llm_output, _REASONS)
         if reason is not None:
             reasons.append(str(reason))
-        if step.response_model is None:
-            model = _first(response, _MODELS) or _first(info, _MODELS)
-            step.response_model = str(model) if model else None
+        if step.response_model is None and (model := _first(response, _MODELS) or _first(info, _MODELS)):
+            step.response_model = str(model)
         if step.response_id is None:
-            step.response_id = _response_id(message, response, info)
+            step.response_id = answer.response_id
         if isinstance(tier := response.get("service_tier"), str):
             step.service_tier = tier
+        if answer.usage.get("total_cost") == 0:  # so LangChain marks an answer from its own cache
+            step.cache_hit = True
     step.finish_reasons = tuple(reasons)
     if step.response_model is None and (model := _first(llm_output, _MODELS)):
         step.response_model = str(model)
     if step.response_id is None and isinstance(llm_output.get("id"), str):
         step.response_id = llm_output["id"]
-    step.usage = _usage(answers, llm_output)
-    for message, _ in answers:
-        if _is_cache_hit(message):  # LangChain's own cache answered: no token was spent
-            step.cache_hit, step.usage = True, None
+    if not step.cache_hit:  # else no token was spent
+        step.usage = _usage(answers, llm_output)
     return generations
 
 
+class _Answer:
+    """Where one choice of a model tells what: its message's `response_metadata` and `usage_metadata`, and its own
+    `generation_info`; each empty where there is none."""
+
+    __slots__ = ("info", "message", "response", "usage")
+
+    def __init__(self, generation: Generation) -> None:
+        message = self.message = generation.message if isinstance(generation, ChatGeneration) else None
+        self.info = _mapping(generation.generation_info)
+        self.response = _mapping(getattr(message, "response_metadata", None))
+        self.usage = _mapping(getattr(message, "usage_metadata", None)) if isinstance(message, AIMessage) else _NOTHING
+
+    @property
+    def response_id(self) -> str | None:
+        own = _first(self.response, _IDS) or _first(self.info, _IDS) or getattr(self.message, "id", None)
+        if not isinstance(own, str) or own.startswith(("run-", "lc_")):  # LangChain's own run ids
+            return None
+        return own
+
+
+_NOTHING: Mapping[str, Any] = {}
 _REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason")
 _MODELS = ("model_name", "model", "model_id", "modelId")
 _IDS = ("id", "response_id")
 _USAGES = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics")
 
 
-def _message(generation: Generation) -> Any:
-    """The message of a chat model's answer; None where it is a text."""
-    return generation.message if isinstance(generation, ChatGeneration) else None
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING
 
 
 def _first(source: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -99,14 +119,14 @@ def _first(source: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     return None
 
 
-def _usage(answers: Sequence[tuple[Any, Mapping[str, Any]]], llm_output: Mapping[str, Any]) -> Usage | None:
-    for message, _ in answers:  # every choice of a call reports the same total
-        if usage := _from_usage_metadata(getattr(message, "usage_metadata", None)):
+def _usage(answers: Sequence[_Answer], llm_output: Mapping[str, Any]) -> Usage | None:
+    for answer in answers:  # every choice of a call reports the same total
+        if answer.usage and (usage := _from_usage_metadata(answer.usage)) is not None:
             return usage
     if usage := usage_of(_first(llm_output, _USAGES[:3])):
         return usage
-    for message, info in answers:
-        for source in (_mapping(getattr(message, "response_metadata", None)), info):
+    for answer in answers:
+        for source in (answer.response, answer.info):
             if usage := usage_of(_first(source, _USAGES)):
                 return usage
             if "eval_count" in source and (usage := usage_of(source)):
@@ -114,41 +134,49 @@ def _usage(answers: Sequence[tuple[Any, Mapping[str, Any]]], llm_output: Mapping
     return None
 
 
-def _from_usage_metadata(metadata: Any) -> Usage | None:
+_TOTALS = {"input_tokens": "input_tokens", "output_tokens": "output_tokens"}
+_OF_INPUT = {
+    "cache_read": "cache_read_tokens",
+    "cache_creation": "cache_write_tokens",
+    "ephemeral_1h_input_tokens": "cache_write_1h_tokens",
+    "audio": "audio_input_tokens",
+    "text": "text_input_tokens",
+    "image": "image_input_tokens",
+}
+_OF_OUTPUT = {
+    "reasoning": "reasoning_tokens",
+    "audio": "audio_output_tokens",
+    "text": "text_output_tokens",
+    "image": "image_output_tokens",
+}
+
+
+def _from_usage_metadata(metadata: Mapping[str, Any]) -> Usage | None:
     """LangChain's own `usage_metadata`, which counts inclusively."""
-    if not isinstance(metadata, Mapping):
+    counts: dict[str, int] = {}
+    _note_counts(counts, metadata, _TOTALS)
+    if of_input := _details(metadata.get("input_token_details")):
+        _note_counts(counts, of_input, _OF_INPUT)
+        if not counts.get("cache_write_tokens"):  # Anthropic's split by lifetime
+            for key in of_input:
+                if key.startswith("ephemeral_") and (tokens := count(of_input, key)) is not None:
+                    counts["cache_write_tokens"] = counts.get("cache_write_tokens", 0) + tokens
+    if of_output := _details(metadata.get("output_token_details")):
+        _note_counts(counts, of_output, _OF_OUTPUT)
+    if not counts:
         return None
-    taken, made = _tokens(metadata, "input_tokens"), _tokens(metadata, "output_tokens")
-    of_input, of_output = _details(metadata.get("input_token_details")), _details(metadata.get("output_token_details"))
-    if not (of_input or of_output):
-        return None if taken is None and made is None else Usage(taken, made)
-    written = _tokens(of_input, "cache_creation")
-    if not written:  # Anthropic's split by lifetime
-        split = [n for k in of_input if k.startswith("ephemeral_") and (n := _tokens(of_input, k)) is not None]
-        written = sum(split) if split else written
-    usage = Usage(
-        input_tokens=taken,
-        output_tokens=made,
-        cache_read_tokens=_tokens(of_input, "cache_read"),
-        cache_write_tokens=written,
-        cache_write_1h_tokens=_tokens(of_input, "ephemeral_1h_input_tokens"),
-        reasoning_tokens=_tokens(of_output, "reasoning"),
-        audio_input_tokens=_tokens(of_input, "audio"),
-        audio_output_tokens=_tokens(of_output, "audio"),
-        text_input_tokens=_tokens(of_input, "text"),
-        text_output_tokens=_tokens(of_output, "text"),
-        image_input_tokens=_tokens(of_input, "image"),
-        image_output_tokens=_tokens(of_output, "image"),
-    )
-    return with_reasoning(usage, _tokens(metadata, "total_tokens")) if taken is not None or usage else None
+    usage = Usage(**counts)
+    return with_reasoning(usage, count(metadata, "total_tokens")) if usage.reasoning_tokens else usage
 
 
-def _tokens(source: Mapping[str, Any], name: str) -> int | None:
-    """As `count`, of a mapping."""
-    value = source.get(name)
-    if value is None or (type(value) is int and value >= 0):
-        return value
-    return count(source, name)
+def _note_counts(counts: dict[str, int], source: Mapping[str, Any], fields: Mapping[str, str]) -> None:
+    for key, tokens in source.items():
+        if (field := fields.get(key)) is None:
+            continue
+        if type(tokens) is int and tokens >= 0:
+            counts[field] = tokens
+        elif (known := count(source, key)) is not None:
+            counts[field] = known
 
 
 _TIERS = ("priority_", "flex_")
@@ -167,23 +195,3 @@ def _details(value: Any) -> Mapping[str, Any]:
         name = next((key.removeprefix(tier) for tier in _TIERS if key.startswith(tier)), key)
         out.setdefault(name, tokens)
     return out
-
-
-def _is_cache_hit(message: Any) -> bool:
-    """LangChain marks an answer from its cache with a cost of 0 in the usage."""
-    metadata = getattr(message, "usage_metadata", None)
-    return isinstance(metadata, Mapping) and metadata.get("total_cost") == 0
-
-
-def _response_id(message: Any, response: Mapping[str, Any], info: Mapping[str, Any]) -> str | None:
-    own = _first(response, _IDS) or _first(info, _IDS) or getattr(message, "id", None)
-    if not isinstance(own, str) or own.startswith(("run-", "lc_")):  # LangChain's own run ids
-        return None
-    return own
-
-
-_NOTHING: Mapping[str, Any] = {}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING

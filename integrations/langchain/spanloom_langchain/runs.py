@@ -23,6 +23,9 @@ from .labels import graph_place, identity_of
 from .outcomes import leaves_orphans, outcome_of
 from .prompts import Links
 
+# Python 3.11 takes longer to find a member in its enum than for most that is done here.
+_LLM, _PROMPT, _OK, _ERROR = Kind.LLM, Kind.PROMPT, Outcome.OK, Outcome.ERROR
+_INTERRUPTED = Outcome.INTERRUPTED
 _MOST_THREADS = 10_000
 _MOST_LINKS = 16
 _BETWEEN = (__package__, "langchain_core.callbacks")
@@ -55,15 +58,15 @@ class Runs:
         self._prompts = Links()
         self._threads: OrderedDict[str, list[SpanContext]] = OrderedDict()
 
-    def takes(self, run_id: UUID) -> bool:
-        """Whether a start of `run_id` is to be recorded: something is configured, and the run is new."""
+    def recorder_of(self, run: Hashable) -> Recorder | None:
+        """The recorder that the start of `run` is to be told: None where nothing is configured, or it knows the run."""
         recorder = self._recorder()
         if recorder is None or not recorder.active:
-            return False
-        if recorder.knows(key_of(run_id)):  # the same handler twice, or two of them
+            return None
+        if recorder.knows(run):  # the same handler twice, or two of them
             recorder.repeated += 1
-            return False
-        return True
+            return None
+        return recorder
 
     @guarded
     def last_trace_id(self) -> str | None:
@@ -77,6 +80,7 @@ class Runs:
 
     def open(
         self,
+        recorder: Recorder,
         step: Step,
         run_id: UUID,
         parent_run_id: UUID | None,
@@ -88,11 +92,8 @@ class Runs:
         serialized: Mapping[str, Any] | None = None,
         given: Any = None,
     ) -> None:
-        """Open `step`; `leaf` as for `CurrentStep.enter`, `batch` where others start before its body runs. `serialized`
+        """Open `step` in `recorder`; `leaf` as for `CurrentStep.enter`, `batch` where others start before its body runs. `serialized`
         is LangChain's form of a prompt, `given` are the messages or the text that a model is given."""
-        recorder = self._recorder()
-        if recorder is None:
-            return
         parent, context = _parent(recorder, parent_run_id), None
         above = recorder.get(parent) if parent is not None else None
         if above is not None:  # what a run inherits is not read anew
@@ -106,9 +107,9 @@ class Runs:
         if task is not None:
             step.task = weakref.ref(task)
         # Whoever could report the run's end holds its UUID: its run manager, or a child's.
-        if step.kind is Kind.PROMPT:
+        if step.kind is _PROMPT:
             self._prompts.note(step, parent, serialized)
-        elif step.kind is Kind.LLM:
+        elif step.kind is _LLM:
             self._prompts.give(step, given, parent, recorder)
         opened = recorder.open(step, parent, context, end_holder=run_id)
         if opened is not None:
@@ -119,11 +120,11 @@ class Runs:
         recorder = self._recorder()
         if recorder is None:
             return
-        if error is not None and outcome is Outcome.ERROR:
+        if error is not None and outcome is _ERROR:
             note_error(step, error)
         self._current_step(recorder).leave(step)
         orphans = Outcome.CANCELLED if error is not None and leaves_orphans(error) else None
-        if step.kind is Kind.LLM and outcome is Outcome.OK:
+        if step.kind is _LLM and outcome is _OK:
             self._prompts.used(step, recorder)
         self._prompts.forget(step.run_id)
         if recorder.close(step.run_id, outcome, orphans=orphans) is not None:
@@ -145,22 +146,19 @@ class Runs:
 
     # ---------------------------------------------------------------- LangGraph's threads
     def resumed(self, metadata: Mapping[str, Any], inputs: Any) -> Sequence[Link]:
-        """Links to what a resumed thread stopped at; it is resumed with `Command(resume=…)` or with None.
+        """Links to what a graph's thread stopped at, for a run that resumes it, with `Command(resume=…)` or with None.
 
         They lead to the steps that were interrupted, inner ones first, and to the run itself; a breakpoint
         (`interrupt_before`) interrupts no step.
         """
-        thread = metadata.get("thread_id")
-        if thread is None or "langgraph_node" in metadata:
-            return ()
-        left = self._threads.pop(str(thread), None)
+        left = self._threads.pop(str(metadata["thread_id"]), None)
         resumes = inputs is None or getattr(inputs, "resume", None) is not None
         return tuple(Link(context) for context in left) if left and resumes else ()
 
     def _note_thread(self, step: Step) -> None:
         """Remember what a thread's run was interrupted in, and at its end the run."""
         thread = step.graph.get("thread")
-        if thread is None or not (step.outcome is Outcome.INTERRUPTED or "node" not in step.graph):
+        if thread is None or not (step.outcome is _INTERRUPTED or "node" not in step.graph):
             return
         spans = self._threads.setdefault(thread, [])
         spans.append(step.span.get_span_context())

@@ -56,7 +56,14 @@ def hold_answers(generations: Iterable[Generation]) -> Sequence[Answer]:
         if not isinstance(generation, ChatGeneration):
             held.append(generation.text)
         elif isinstance(message := generation.message, AIMessage):
-            held.append(tuple([snapshot(value) for value in fields_of_answer(message)]))
+            type, content, name, calls, invalid_calls, additional = fields_of_answer(message)
+            if not isinstance(content, str):
+                content = snapshot(content)
+            if calls or invalid_calls:
+                calls, invalid_calls = snapshot(calls), snapshot(invalid_calls)
+            if additional:
+                additional = additional.copy()
+            held.append((type, content, name, calls, invalid_calls, additional))
         else:
             held.append(message)
     return held
