@@ -18,11 +18,12 @@ from spanloom.step import FIRST_TOKEN, TOOL_CALL_DISPATCHED, Deferred, Event, Ki
 from . import labels
 from .documents import documents_of
 from .frames import left_unread
-from .messages import answers_of, messages_of, prompt_of, tools_of
+from .messages import answers_of, messages_of, prompt_of
 from .results import note_result, request_parameters
 from .runs import Runs, key_of
 from .snapshots import hold_answers, hold_documents, snapshot
 from .streams import Streams
+from .tools import tools_of
 from .values import value_of
 
 _NOTHING: Mapping[str, Any] = {}

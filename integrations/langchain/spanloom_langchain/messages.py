@@ -1,8 +1,8 @@
-"""LangChain's messages and tools as the neutral record. Runs on the worker."""
+"""LangChain's messages as the neutral record. Runs on the worker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from langchain_core.messages import (
     convert_to_messages,
 )
 from spanloom.content.plain import plain
-from spanloom.step import Message, Part, Reasoning, Text, ToolCall, ToolCallResponse, ToolDefinition
+from spanloom.step import Message, Part, Reasoning, Text, ToolCall, ToolCallResponse
 
 from .blocks import parts_of, role_of
 from .recall import Recall
@@ -116,23 +116,3 @@ def answers_of(answers: Sequence[Answer], finish_reasons: Sequence[str]) -> tupl
 def prompt_of(text: str) -> tuple[Message, ...]:
     """The prompt of a string model, as one message of the user."""
     return (Message("user", (Text(text),)),)
-
-
-def tools_of(tools: Sequence[Any]) -> tuple[ToolDefinition, ...]:
-    """Tool definitions in OpenAI's shape, Anthropic's, a name, or a LangChain tool."""
-    return tuple(tool for tool in map(_tool, tools) if tool is not None)
-
-
-def _tool(tool: Any) -> ToolDefinition | None:
-    if isinstance(tool, str):
-        return ToolDefinition(tool)
-    if isinstance(tool, Mapping):
-        function = tool.get("function")
-        inner = function if isinstance(function, Mapping) else tool
-        name = inner.get("name") or tool.get("type")
-        parameters = inner.get("parameters") or inner.get("input_schema") or inner.get("inputSchema")
-        return ToolDefinition(str(name), inner.get("description"), plain(parameters)) if name else None
-    name = getattr(tool, "name", None)
-    if not isinstance(name, str):
-        return None
-    return ToolDefinition(name, getattr(tool, "description", None), plain(getattr(tool, "args", None)))

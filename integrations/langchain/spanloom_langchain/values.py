@@ -27,6 +27,11 @@ def value_of(value: Any) -> Any:
 
 def convert(value: Any) -> Any:
     """LangChain's own objects in a form that a person reads; anything else as it is."""
+    kind = type(value)
+    if kind is list:
+        return value
+    if kind is dict:
+        return _as_message(value)
     if isinstance(value, BaseMessage):
         role = role_of(value.type)
         out: dict[str, Any] = {"role": role, "content": _said(value.content, of_role(role))}
