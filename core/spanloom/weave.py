@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.trace import StatusCode
 
 from .content.visible import Visible
 from .dialects import foreign
@@ -20,7 +21,7 @@ from .identity import Identity, current_identity
 from .prices import PriceList
 from .repeats import SentPrompts
 from .routing import NOWHERE, Route, Routes
-from .step import Kind, Lineage, Step
+from .step import Kind, Lineage, Outcome, Step
 
 SCOPE = "spanloom"
 _CALLS = frozenset({Kind.LLM, Kind.EMBEDDING})
@@ -186,6 +187,9 @@ class Weave(SpanProcessor):
                 span, step, step.lineage, step.identity, step.root_name,
                 prices=self.prices, prompts=self.prompts, route=step.route, closes=closes,
             )  # fmt: skip
+            ended.trace = step.trace_id
+            failed = step.outcome is Outcome.ERROR if span is None else span.status.status_code is StatusCode.ERROR
+            ended.error = failed
             self._hand_on(ended)
 
     def step_forgotten(self, step: Step) -> None:
