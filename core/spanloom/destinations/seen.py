@@ -58,13 +58,19 @@ def seen(ended: Ended, policy: ContentPolicy) -> Seen:
     Content is read once for all destinations, and what a policy decides once for all that have it. What cannot be read
     or decided is left out: structure goes in any case.
     """
+    key = _decisions(policy)
     with ended.reading:
-        before = ended.seen.get(key := _decisions(policy))
+        before: Seen | None = ended.seen.get(key)
         if before is None:
             before = ended.seen[key] = _decided(ended, policy)
-    with suppress(Exception), GUARD.watching("spanloom.content.fit"):
-        fitted = policy.fitted(before.content)
-        return before if fitted is before.content else _with(before, fitted)
+    try:
+        try:
+            fitted = policy.fitted(before.content)
+            return before if fitted is before.content else _with(before, fitted)
+        except Exception as error:
+            GUARD.caught("spanloom.content.fit", error)
+    except Exception:  # a strict guard's, which has kept it
+        pass
     return _with(before, Visible())
 
 
