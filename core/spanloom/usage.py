@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from operator import attrgetter
 
 # For each total, the partitions of it; a partition's parts share no token, those of different ones may.
 _PARTS = {
@@ -56,14 +57,16 @@ class Usage:
 
     def __bool__(self) -> bool:
         """True where at least one count is known."""
-        return any(getattr(self, name) is not None for name in _NAMES)
+        return any(count is not None for count in _counts(self))
 
     def inclusive(self) -> dict[str, int]:
         """The known counts under their field names: totals contain their subsets (the GenAI conventions' view).
 
         A subset that a provider reports larger than its total is cut to what the total still holds.
         """
-        counts = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
+        counts = {name: value for name, value in zip(_NAMES, _counts(self), strict=True) if value is not None}
+        if counts.keys() <= _TOTALS:
+            return counts
         for total, partitions in _PARTS.items():  # the totals first: their parts have parts
             if total not in counts:
                 continue
@@ -95,6 +98,8 @@ class Usage:
 
 
 _NAMES = tuple(field.name for field in fields(Usage))
+_TOTALS = frozenset({"input_tokens", "output_tokens"})
+_counts = attrgetter(*_NAMES)
 
 
 @dataclass(frozen=True, slots=True)

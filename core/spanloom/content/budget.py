@@ -206,6 +206,8 @@ def _cost(value: Any, measure: Measure) -> int:
         cuttable = _CUTTABLE[type(value)]
         total = 20  # its type, its braces
         for field in fields(value):
+            if not field.init:  # what readers made of a message is none of it
+                continue
             inner = getattr(value, field.name)
             if inner is not None:
                 total += len(field.name) + 6
