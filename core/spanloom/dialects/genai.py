@@ -218,12 +218,14 @@ def repeats(step: Step) -> Attributes:
     return {REPEATS_IN_TRACE: step.repeats.trace, REPEATS_IN_MINUTE: step.repeats.minute}
 
 
-def prompt_hashes(visible: Visible) -> Attributes:
-    """SHA-256 of the whole prompt, and of the template that it was made from; the values may be None."""
-    return {
-        "spanloom.prompt.hash": visible.prompt_hash,
-        "spanloom.prompt.template.hash": visible.template_hash,
-    }
+def hashes(visible: Visible, out: Attributes) -> None:
+    """SHA-256 of the whole prompt, of the template that it was made from, and of the answer, where they are told."""
+    if visible.prompt_hash is not None:
+        put(out, "spanloom.prompt.hash", visible.prompt_hash)
+    if visible.template_hash is not None:
+        put(out, "spanloom.prompt.template.hash", visible.template_hash)
+    if visible.completion_hash is not None:
+        put(out, "spanloom.completion.hash", visible.completion_hash)
 
 
 def less_own(attributes: Mapping[str, Any]) -> Attributes:
@@ -265,12 +267,7 @@ def stamp(visible: Visible) -> Attributes:
 def content(step: Step, visible: Visible) -> Attributes:
     """What the policy let through, as JSON strings."""
     out: Attributes = {}
-    if visible.prompt_hash is not None:
-        put(out, "spanloom.prompt.hash", visible.prompt_hash)
-    if visible.template_hash is not None:
-        put(out, "spanloom.prompt.template.hash", visible.template_hash)
-    if visible.completion_hash is not None:
-        put(out, "spanloom.completion.hash", visible.completion_hash)
+    hashes(visible, out)
     if visible.truncated:
         put(out, "spanloom.content.truncated", visible.truncated)
     if visible.vault_status is not None:

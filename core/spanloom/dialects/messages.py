@@ -64,9 +64,9 @@ _LARGE = 1 << 63
 # ---------------------------------------------------------------- the GenAI conventions
 def part(p: Part) -> dict[str, Any]:
     """A message part by the conventions' JSON schema (`{"type": …, …}`)."""
+    if isinstance(p, Text):  # as most are
+        return {"type": "text", "content": p.content}
     match p:
-        case Text(content):
-            return {"type": "text", "content": content}
         case Reasoning(content):
             return {"type": "reasoning", "content": content}
         case ToolCall(name, arguments, id):

@@ -78,5 +78,11 @@ def attribute(value: Any) -> Any:
     if isinstance(value, int):
         return value if value.bit_length() < _INT_BITS else clean(str(plain(value)))
     if isinstance(value, (list, tuple)):
-        return [kept for item in value if (kept := attribute(item)) is not None]
+        out = []
+        for item in value:
+            if type(item) is str and item.isascii():
+                out.append(item)
+            elif (kept := attribute(item)) is not None:
+                out.append(kept)
+        return out
     return None
