@@ -54,9 +54,13 @@ def _template(text: str) -> str:
     )
 
 
+NAMING = ("langfuse_prompt", "prompt_name", "lc_hub_repo")
+"""The keys of a run's metadata that may name its prompt."""
+
+
 def prompt_of_run(metadata: Mapping[str, Any]) -> Prompt | None:
     """The prompt that a run's metadata names, be it as `prompt_in` reads it or as LangChain's hub notes it."""
-    if (found := prompt_in(metadata)) is not None:
+    if ("langfuse_prompt" in metadata or "prompt_name" in metadata) and (found := prompt_in(metadata)) is not None:
         return found
     name = metadata.get("lc_hub_repo")
     return Prompt(name, metadata.get("lc_hub_commit_hash")) if isinstance(name, str) else None
