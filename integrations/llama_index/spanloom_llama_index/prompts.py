@@ -19,8 +19,9 @@ from llama_index.core.prompts import (
 from spanloom.identity import Prompt, prompt_in
 from spanloom.step import Deferred, Message, Step
 
-from . import translate
+from . import translate, values
 from .frames import Frame, Frames
+from .snapshots import held, said
 from .steps import Family
 
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
@@ -66,9 +67,12 @@ class Predicted:
 
 def predicted(template: Any, variables: Mapping[str, Any] | None, frame: Frame, frames: Frames) -> Predicted:
     """What the span of `frame` predicts with, by its event."""
-    prompt = prompt_in(getattr(template, "metadata", None) or {})
-    given = {**getattr(template, "kwargs", {}), **(variables or {})} if prompt is not None else None
-    return Predicted(template, prompt, Deferred(translate.readable, (given,)), _is_in_chat(frame, frames))
+    metadata = getattr(template, "metadata", None)
+    prompt = prompt_in(metadata) if metadata else None
+    given = None
+    if prompt is not None:
+        given = Deferred(values.readable, (held({**getattr(template, "kwargs", {}), **(variables or {})}),))
+    return Predicted(template, prompt, given, _is_in_chat(frame, frames))
 
 
 def give(step: Step, frame: Frame, frames: Frames, model: Any) -> None:
@@ -105,8 +109,8 @@ def template_of(template: Any, model: Any, in_chat: bool = False) -> tuple[Messa
                     return template_of(candidate, model, in_chat)
             return template_of(template.default_template, model, in_chat)
         case ChatPromptTemplate():
-            said = template.message_templates
-            return translate.messages([said[0], said[-1]] if in_chat and len(said) > 1 else said)
+            given = template.message_templates
+            return translate.messages(said([given[0], given[-1]] if in_chat and len(given) > 1 else given))
         case PromptTemplate():
             return translate.prompt(template.template)
         case RichPromptTemplate():
