@@ -59,12 +59,20 @@ def usage_of(raw: Any) -> Usage | None:
 
 def field(source: Any, *names: str) -> Any:
     """The first of `names` that `source` (a mapping or an object) has a value for; None without one."""
-    kind = type(source)
-    if kind is dict or isinstance(source, Mapping):
+    if type(source) is dict:
         for name in names:
             if (value := source.get(name)) is not None:
                 return value
-    elif (declared := _declared(kind)) is None:
+        return None
+    return _field(source, names)
+
+
+def _field(source: Any, names: tuple[str, ...]) -> Any:
+    if isinstance(source, Mapping):
+        for name in names:
+            if (value := source.get(name)) is not None:
+                return value
+    elif (declared := _declared(type(source))) is None:
         for name in names:
             if (value := getattr(source, name, None)) is not None:
                 return value
@@ -82,24 +90,34 @@ def field(source: Any, *names: str) -> Any:
 
 
 @lru_cache(maxsize=1_000)
-def _declared(kind: type) -> frozenset[str] | None:
-    """What a pydantic model's class has beside its fields; None for every other class.
+def _declared(kind: type[object]) -> frozenset[str] | None:
+    """What the class of a pydantic model has beside its fields; None for every other class.
 
     Such a model takes microseconds to say that it lacks an attribute, and a provider's object lacks most that it is
     asked for.
     """
-    asks = next((c for c in kind.__mro__ if "__getattr__" in vars(c)), None)
-    if asks is None or not asks.__module__.startswith("pydantic.") or kind.__getattribute__ is not _plainly:
+    classes = kind.__mro__
+    asked = next((c for c in classes if "__getattr__" in vars(c)), None)
+    plainly = all("__getattribute__" not in vars(c) for c in classes[:-1])
+    if asked is None or not asked.__module__.startswith("pydantic.") or not plainly:
         return None
-    return frozenset(name for c in kind.__mro__ for name in vars(c)).union(getattr(kind, "__private_attributes__", ()))
-
-
-_plainly = object.__getattribute__
+    return frozenset(name for c in classes for name in vars(c)).union(getattr(kind, "__private_attributes__", ()))
 
 
 def count(source: Any, *names: str) -> int | None:
     """Like `field`, for a count of tokens; None where it is no number."""
-    value = None if source is None else field(source, *names)
+    if source is None:
+        return None
+    if type(source) is dict:  # as `field` has it: a usage object is asked for a score of counts
+        for name in names:
+            if (value := source.get(name)) is not None:
+                break
+        else:
+            return None
+    else:
+        value = field(source, *names)
+    if type(value) is int:
+        return value if value >= 0 else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value < 0:  # noqa: PLR0124
         return None
     return int(value)

@@ -103,8 +103,8 @@ def _chat_goes_on(_: Recording, event: StreamChatDeltaReceivedEvent, frame: Fram
         frame.chat.pieces.append(event.delta)
 
 
-def _predicts(recording: Recording, event: LLMPredictStartEvent | LLMStructuredPredictStartEvent, frame: Frame) -> None:
-    frame.prompt = prompts.predicted(event.template, event.template_args, frame, recording.frames)
+def _predicts(_: Recording, event: LLMPredictStartEvent | LLMStructuredPredictStartEvent, frame: Frame) -> None:
+    frame.prompt = prompts.Predicted(event.template, event.template_args)
 
 
 def _reranks(recording: Recording, event: ReRankStartEvent, frame: Frame) -> None:

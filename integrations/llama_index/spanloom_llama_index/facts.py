@@ -21,11 +21,10 @@ from .steps import Family
 
 def begin(step: Step, family: Family, instance: Any, arguments: Mapping[str, Any]) -> None:
     """Fill in what is known before the body runs."""
-    _BEGIN.get(family, _any_begins)(step, instance, arguments)
-
-
-def _any_begins(step: Step, instance: Any, arguments: Mapping[str, Any]) -> None:
-    step.content.input = Deferred(values.readable, (held(_first(arguments)),))
+    if (begins := _BEGIN.get(family)) is not None:
+        begins(step, instance, arguments)
+    else:
+        step.content.input = Deferred(values.readable, (held(_first(arguments)),))
 
 
 def _model_begins(step: Step, instance: Any, arguments: Mapping[str, Any]) -> None:
@@ -82,7 +81,7 @@ def _workflow_begins(step: Step, instance: Any, arguments: Mapping[str, Any]) ->
     step.content.input = Deferred(values.readable, (held(_start(arguments)),))
 
 
-def _workflow_step_begins(step: Step, instance: Any, arguments: Mapping[str, Any]) -> None:
+def _workflow_step_begins(step: Step, _: Any, arguments: Mapping[str, Any]) -> None:
     events = [v for v in arguments.values() if not isinstance(v, Context)]
     step.agent_name = next((name for e in events if (name := _text(field(e, "current_agent_name")))), None)
     given = events[0] if len(events) == 1 else events
@@ -220,9 +219,11 @@ def _first(arguments: Mapping[str, Any], *names: str) -> Any:
     for name in names:
         if arguments.get(name) is not None:
             return arguments[name]
-    for value in (arguments.get("args") or None, *arguments.values()):
+    if (places := arguments.get("args")) is not None and places:
+        return places[0] if isinstance(places, tuple) else places
+    for value in arguments.values():
         if value is not None:
-            return value[0] if value is arguments.get("args") and isinstance(value, tuple) and value else value
+            return value
     return None
 
 

@@ -196,7 +196,7 @@ def _added(before: Usage | None, new: Usage) -> Usage:
 
     Its last event may repeat the fresh input alone: then the total that has the cached tokens stays.
     """
-    if before is None:
+    if before is None or before == new:
         return new
     counts = new.inclusive()
     cached = (before.cache_read_tokens or 0) + (before.cache_write_tokens or 0)
@@ -213,6 +213,6 @@ def _finish_reasons(body: Any) -> tuple[str, ...]:
         delta = field(body, "delta")
         found = [
             field(body, "finish_reason", "stop_reason", "stopReason", "done_reason")
-            or (field(delta, "stop_reason") if delta is not None and not isinstance(delta, str) else None)
+            or (field(delta, "stop_reason") if delta is not None and type(delta) is not str else None)
         ]
-    return tuple(str(getattr(reason, "value", reason)) for reason in found if reason is not None)
+    return tuple([str(getattr(reason, "value", reason)) for reason in found if reason is not None])

@@ -23,7 +23,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
-from llama_index.core.schema import BaseNode, Node, NodeWithScore
+from llama_index.core.schema import BaseNode, Node, NodeWithScore, TextNode
 from spanloom.content import Category
 from spanloom.content.category import of_role
 from spanloom.content.marked import Marked
@@ -37,7 +37,11 @@ _MOST_ITEMS = 64
 _MOST_COPIED = 256
 _MOST_KINDS = 1_000
 
-_ATOMS = frozenset({str, int, float, bool, type(None), bytes})
+Hold = Callable[[Any, "Copies", int], Any]
+Copies = dict[int, tuple[Any, Any]]
+"""What was copied, and its copy, by its id. Held too, since ids of what is gone are given out again."""
+
+_ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None), bytes})
 
 
 # ---------------------------------------------------------------- any value
@@ -47,8 +51,7 @@ def held(value: Any) -> Any:
     return value if kind in _ATOMS else _held(value, kind, {}, 0)
 
 
-def _held(value: Any, kind: type, copies: dict[int, tuple[Any, Any]], level: int) -> Any:
-    """`copies` has what was copied by its id, and holds it too: ids of what is gone are given out again."""
+def _held(value: Any, kind: type, copies: Copies, level: int) -> Any:
     hold = _HOLD.get(kind, _learn)
     if hold is None:
         return value
@@ -59,7 +62,7 @@ def _held(value: Any, kind: type, copies: dict[int, tuple[Any, Any]], level: int
     return hold(value, copies, level + 1)
 
 
-def _dict(value: dict[Any, Any], copies: dict[int, tuple[Any, Any]], level: int) -> Any:
+def _dict(value: dict[Any, Any], copies: Copies, level: int) -> Any:
     copy = value.copy()
     copies[id(value)] = value, copy
     for key, item in copy.items() if len(copy) <= _MOST_ITEMS else tuple(islice(copy.items(), _MOST_ITEMS)):
@@ -68,7 +71,7 @@ def _dict(value: dict[Any, Any], copies: dict[int, tuple[Any, Any]], level: int)
     return copy
 
 
-def _list(value: list[Any], copies: dict[int, tuple[Any, Any]], level: int) -> Any:
+def _list(value: list[Any], copies: Copies, level: int) -> Any:
     copy = value.copy()
     copies[id(value)] = value, copy
     for n, item in enumerate(islice(value, _MOST_ITEMS)):
@@ -77,16 +80,16 @@ def _list(value: list[Any], copies: dict[int, tuple[Any, Any]], level: int) -> A
     return copy
 
 
-def _tuple(value: tuple[Any, ...], copies: dict[int, tuple[Any, Any]], level: int) -> Any:
+def _tuple(value: tuple[Any, ...], copies: Copies, level: int) -> Any:
     return tuple(_list(list(value), copies, level))
 
 
-def _marked(value: Marked, copies: dict[int, tuple[Any, Any]], level: int) -> Any:
+def _marked(value: Marked, copies: Copies, level: int) -> Any:
     inner = value.value
     return value if (kind := type(inner)) in _ATOMS else Marked(value.category, _held(inner, kind, copies, level - 1))
 
 
-def _told(value: Any, copies: dict[int, tuple[Any, Any]], level: int) -> Any:
+def _told(value: Any, copies: Copies, level: int) -> Any:
     """What an object of LlamaIndex says now."""
     try:
         told = shown(value)
@@ -97,10 +100,7 @@ def _told(value: Any, copies: dict[int, tuple[Any, Any]], level: int) -> Any:
     return told
 
 
-Hold = Callable[[Any, dict[int, tuple[Any, Any]], int], Any]
-
-
-def _learn(value: Any, copies: dict[int, tuple[Any, Any]], level: int) -> Any:
+def _learn(value: Any, copies: Copies, level: int) -> Any:
     """The first value of its class."""
     kind = type(value)
     hold = next((own for base, own in _KINDS if issubclass(kind, base)), None)
@@ -113,11 +113,11 @@ def _learn(value: Any, copies: dict[int, tuple[Any, Any]], level: int) -> Any:
     return value if hold is None else hold(value, copies, level)
 
 
-def _message(value: ChatMessage, copies: dict[int, tuple[Any, Any]], level: int) -> Any:
+def _message(value: ChatMessage, *_: Any) -> Any:
     return said((value,))[0]
 
 
-def _node(value: NodeWithScore | BaseNode, copies: dict[int, tuple[Any, Any]], level: int) -> Any:
+def _node(value: NodeWithScore | BaseNode, *_: Any) -> Any:
     nodes = found((value,))
     return nodes[0] if nodes else value
 
@@ -234,14 +234,16 @@ class Found:
 
     __slots__ = ("metadata", "node", "score", "text", "with_score")
 
-    def __init__(self, node: BaseNode, score: float | None, with_score: bool) -> None:
-        self.node, self.score, self.with_score = node, score, with_score
-        if type(node) is Node:
-            text = node.text_resource.text if node.text_resource is not None else ""
+    def __init__(self, node: Any, score: float | None, with_score: bool) -> None:
+        self.node, self.score, self.with_score, self.metadata = node, score, with_score, _dict(node.metadata, {}, 1)
+        kind = type(node)
+        if kind is TextNode:
+            self.text = node.text
+        elif kind is Node:  # it has no `text`, and pydantic is slow to say so
+            self.text = node.text_resource.text or "" if node.text_resource is not None else ""
         else:
             text = getattr(node, "text", None)
-        self.text = text if isinstance(text, str) else None
-        self.metadata = held(node.metadata)
+            self.text = text if isinstance(text, str) else None
 
     def content(self) -> str:
         return self.node.get_content() if self.text is None else self.text
