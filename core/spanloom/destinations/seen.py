@@ -19,7 +19,7 @@ from ..content.digest import canonical_value
 from ..content.plain import label, plain
 from ..content.read import Reading, metadata
 from ..content.visible import Visible
-from ..dialects import others
+from ..dialects import genai, others
 from ..guard import GUARD
 from ..scores import Score
 from ..step import Event as StepEvent
@@ -39,8 +39,12 @@ OwnEvent = tuple[str, int, dict[str, Any]]
 
 @dataclass(slots=True)
 class Seen:
-    """One span as one policy shows it. `attributes`, `events` and `links` are what stands on the live span: the
-    application's and other libraries'. `step` has the names that may go out; None for a span of another library."""
+    """One span as one policy shows it.
+
+    `attributes`, `events` and `links` are what stands on the live span: the application's and other libraries', and
+    Spanloom's own structure: all of it on a span of the SDK, on a light one what not every dialect renders. `step` has
+    the names that may go out; None for a span of another library. `name` is a span of the SDK's, else empty.
+    """
 
     name: str
     step: Step | None
@@ -128,19 +132,20 @@ def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
         )
         pass_ = Application(policy.chain, at)
         content = policy.apply(_read(ended), at)
-        shown = Seen(
-            name=label(pass_.called(span.name)) or span.kind.name.lower(),
-            step=_named(step, pass_) if step is not None else None,
-            content=content,
-        )
-        if span.attributes:
-            shown.attributes = _attributes(span.attributes, policy, pass_)
-        if span.events:
-            shown.events = [_event(event, policy, pass_) for event in span.events]
-        if span.links:
-            shown.links = [_link(link, policy, pass_) for link in span.links]
-        if span.status.description is not None:
-            shown.status_description = _text(pass_.of(_ERROR, span.status.description))
+        shown = Seen("", None, content)
+        if step is not None:
+            shown.step = _named(step, pass_)
+        if step is None or not ended.is_light:
+            shown.name = label(pass_.called(span.name)) or span.kind.name.lower()
+            _note_others(shown, span, span.attributes or {}, policy, pass_)
+        else:
+            assert shown.step is not None
+            if ended.is_touched:
+                _note_others(shown, span, span.own_attributes, policy, pass_)  # type: ignore[attr-defined]
+            elif step.links:
+                shown.links = [_link(link, policy, pass_) for link in step.links]
+            if beside := genai.beside(shown.step):
+                shown.attributes = {**shown.attributes, **beside} if shown.attributes else beside
         if ended.root_name:
             shown.root_name = label(pass_.called(ended.root_name)) or ""
         content.kept = at.settle()
@@ -148,6 +153,20 @@ def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
     except Exception as error:
         _swallow("spanloom.content.decide", error)
     return Seen(span.kind.name.lower(), _nameless(step), Visible())
+
+
+def _note_others(
+    shown: Seen, span: Any, attributes: Mapping[str, Any], policy: ContentPolicy, pass_: Application
+) -> None:
+    """What the application and other libraries have written on a live span."""
+    if attributes:
+        shown.attributes = _attributes(attributes, policy, pass_)
+    if span.events:
+        shown.events = [_event(event, policy, pass_) for event in span.events]
+    if span.links:
+        shown.links = [_link(link, policy, pass_) for link in span.links]
+    if span.status.description is not None:
+        shown.status_description = _text(pass_.of(_ERROR, span.status.description))
 
 
 def _event(event: Any, policy: ContentPolicy, pass_: Application) -> OwnEvent:

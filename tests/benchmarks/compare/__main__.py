@@ -46,9 +46,7 @@ def main() -> None:
 @click.option(
     "--imports", type=int, help=f"Fresh interpreters to time imports in; {_IMPORTS} if nothing is picked, else none."
 )
-@click.option(
-    "--growth", type=int, help=f"Runs of a long life, for ours; {_GROWTH:,} if nothing is picked, else none."
-)
+@click.option("--growth", type=int, help=f"Runs of a long life, for ours; {_GROWTH:,} if nothing is picked, else none.")
 @click.option("--growth-all", is_flag=True, help="A long life of all subjects: some minutes each.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("benchmark.json"), show_default=True)
 @click.option(

@@ -17,7 +17,9 @@ PARAGRAPHS = int(os.environ.get("SPANLOOM_BENCH_PARAGRAPHS", "200"))
 LENGTH = 800  # characters of a paragraph
 PICKED = 5  # paragraphs for a question
 
-_FIRST = "Anna Bilal Chiara Dmitri Elena Farid Grace Hiro Ingrid Jonas Katya Liam Mei Noor Olga Pedro Rosa Samir".split()
+_FIRST = (
+    "Anna Bilal Chiara Dmitri Elena Farid Grace Hiro Ingrid Jonas Katya Liam Mei Noor Olga Pedro Rosa Samir".split()
+)
 _LAST = "Okafor Lindqvist Moreau Tanaka Novak Silva Haddad Jensen Kowalski Romano Fischer Ortiz Patel Byrne".split()
 _THINGS = (
     "the export job", "the billing page", "a parcel from the northern warehouse", "the nightly backup", "the search index",

@@ -82,7 +82,10 @@ def _digest(name: str) -> str:
 
 def versions(name: str) -> dict[str, str]:
     """What is installed in environment `name`: package to version."""
-    found = (path.name.removesuffix(".dist-info") for path in (folder(name) / "lib").glob("python*/site-packages/*.dist-info"))
+    found = (
+        path.name.removesuffix(".dist-info")
+        for path in (folder(name) / "lib").glob("python*/site-packages/*.dist-info")
+    )
     return dict(sorted(tuple(f.rsplit("-", 1)) for f in found))
 
 

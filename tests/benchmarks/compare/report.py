@@ -85,7 +85,9 @@ def _growth(
     for framework in frameworks:
         first = next(w for w in workloads if WORKLOADS[w].framework == framework)
         for subject in [s for s in plan.subjects if plan.growth_all or s == OURS]:
-            grown = footprint.growth(subject, framework, first, plan.growth, sink, tell, local=plan.local, loud=plan.loud)
+            grown = footprint.growth(
+                subject, framework, first, plan.growth, sink, tell, local=plan.local, loud=plan.loud
+            )
             out.setdefault(framework, {})[subject] = grown
     return out
 
@@ -117,4 +119,6 @@ def _machine() -> dict[str, Any]:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

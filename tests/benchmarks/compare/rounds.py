@@ -89,7 +89,9 @@ def _warm_up(process: Process, sink: Sink, workload: Workload, measured: Measure
     taken = {path: got for path, got in sink.take().items() if got["names"]}
     subject = SUBJECTS[process.subject]
     if len(taken) != subject.exports:
-        raise NothingArrivedError(f"{subject.name} sent {workload.name} to {sorted(taken)}, not to {subject.exports} paths")
+        raise NothingArrivedError(
+            f"{subject.name} sent {workload.name} to {sorted(taken)}, not to {subject.exports} paths"
+        )
     for path, got in taken.items():
         each, rest = divmod(sum(got["names"].values()), _FEW)
         wrong = each != workload.spans if subject.name in (FLOOR, TWO_FLOORS) else rest

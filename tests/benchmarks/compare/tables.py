@@ -59,7 +59,9 @@ def _workload(name: str, of: dict[str, Any]) -> Table:
 
 
 def _tokens(tokens: dict[str, Any]) -> Table:
-    table = _table("A streamed token after the first, µs over the no-op handler", "", *(f"{w.upper()} app / all" for w in tokens))
+    table = _table(
+        "A streamed token after the first, µs over the no-op handler", "", *(f"{w.upper()} app / all" for w in tokens)
+    )
     for subject in next(iter(tokens.values())):
         cells = (of.get(subject) for of in tokens.values())
         _row(table, subject, *(f"{c['app_us']:.2f} / {c['all_us']:.2f}" if c else "–" for c in cells))
@@ -78,7 +80,9 @@ def _rest(report: dict[str, Any]) -> Table:
     ]
     table = _table("What it takes for good, over the framework's own", "", *columns)
     for subject in sizes:
-        cells = [f"{of[subject]['import_ms_min']:.0f} / {of[subject]['import_ms_median']:.0f}" for of in imports.values()]
+        cells = [
+            f"{of[subject]['import_ms_min']:.0f} / {of[subject]['import_ms_median']:.0f}" for of in imports.values()
+        ]
         cells += [f"{of[subject]['ready_ms_median']:.0f}" for of in imports.values()]
         cells += [f"{of[subject] / 1e6:.1f}" for of in peaks.values()]
         cells.append(f"{sizes[subject] / 1e6:.1f}")

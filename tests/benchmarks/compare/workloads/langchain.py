@@ -44,7 +44,12 @@ class Model(BaseChatModel):
         return {"model_name": self.model_name}
 
     def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
-        return {"ls_provider": "openai", "ls_model_name": self.model_name, "ls_model_type": "chat", "ls_temperature": 0.2}
+        return {
+            "ls_provider": "openai",
+            "ls_model_name": self.model_name,
+            "ls_model_type": "chat",
+            "ls_temperature": 0.2,
+        }
 
     def _answer(self, messages: list[BaseMessage]) -> AIMessage:
         said = corpus.answer(number_in(messages))
