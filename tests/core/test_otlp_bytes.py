@@ -211,6 +211,18 @@ def test_any_spans_are_encoded_as_the_official_classes_do(given_spans):
     assert ours(given_spans) == officially(given_spans)
 
 
+def test_spans_of_a_scope_that_cannot_be_encoded_go_to_no_other():
+    good, bad = InstrumentationScope("good"), InstrumentationScope("\ud800")
+    first, other = Resource({"a": 1, "b": 2}), Resource({"b": 2, "a": 1})
+    for resources in ((first, first), (first, other), (other, first)):
+        given_spans = [
+            ReadableSpan(f"{n}", CONTEXT, resource=resources[n % 2], instrumentation_scope=scope)
+            for n, scope in enumerate([good, bad, bad, good, bad, bad])
+        ]
+        for some_spans in (given_spans, given_spans[1:]):
+            assert ours(some_spans) == officially(some_spans)
+
+
 def test_what_is_cached_for_one_value_is_not_taken_for_another():
     same = [1, True, 1.0, "1", b"1", [1], (True,), None, 0, False, 0.0, -0.0, "", b"", [], {}]
     given_spans = [a_span({key: value}) for value in same for key in ("k", "l" * 130)]

@@ -47,6 +47,7 @@ def encoded(spans: Sequence[ReadableSpan], most_bytes: int) -> tuple[list[Batch]
         try:
             body = span_bytes(span)
             if place is None or span.resource is not resource or span.instrumentation_scope is not scope:
+                place = None  # where the next one's is not found, it has none
                 resource, scope = span.resource, span.instrumentation_scope
                 place = _place(groups, resource, scope)
             place.append(body)
@@ -111,12 +112,13 @@ def _place(groups: list[_ResourceSpans], resource: Resource, scope: Instrumentat
             break
     else:
         group = _ResourceSpans(resource_bytes(resource), schema_bytes(resource.schema_url), resource)
-        groups.append(group)
     scoped = group.scopes.get(scope)
     if scoped is None:
         scoped = group.scopes[scope] = _ScopeSpans(
             scope_bytes(scope), schema_bytes(scope.schema_url if scope else None)
         )
+        if len(group.scopes) == 1:
+            groups.append(group)
     return scoped.spans
 
 
