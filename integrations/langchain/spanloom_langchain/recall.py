@@ -27,14 +27,18 @@ class _Read(ref[Any]):
 
 
 class Recall:
-    """What came of message objects, the last 10,000 of them. Safe between threads.
+    """What came of message objects, the last `most` of them that live. Safe between threads.
 
     A message is read anew once a field that is read has another value, at any depth. So only messages made of texts,
     numbers, lists and dicts are recalled, and what came of them is made of copies.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
         self._read: OrderedDict[int, _Read] = OrderedDict()  # by the object's id, while it lives
+
+    def __len__(self) -> int:
+        return len(self._read)
 
     def read(self, item: Any, fields_of: Callable[[Any], Fields], make: Callable[[Fields], Message]) -> Message:
         """What `make` makes of the fields of `item`, or has made of them."""
@@ -49,7 +53,7 @@ class Recall:
         read = _Read(item, self._forget)
         read.key, read.fields, read.message = id(item), copied, make(copied)
         self._read[read.key] = read
-        if len(self._read) > _MOST:
+        if len(self._read) > self._most:
             with suppress(KeyError):  # another thread was faster
                 self._read.popitem(last=False)
         return read.message

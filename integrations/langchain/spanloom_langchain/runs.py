@@ -93,8 +93,8 @@ class Runs:
         serialized: Mapping[str, Any] | None = None,
         given: Any = None,
     ) -> None:
-        """Open `step` in `recorder`; `leaf` as for `CurrentStep.enter`, `batch` where others start before its body runs. `serialized`
-        is LangChain's form of a prompt, `given` are the messages or the text that a model is given."""
+        """Open `step` in `recorder`. `leaf` is as for `CurrentStep.enter`, `batch` where others start before its body
+        does, `serialized` LangChain's form of a prompt, `given` the messages or the text that a model is given."""
         parent, context = _parent(recorder, parent_run_id), None
         above = recorder.get(parent) if parent is not None else None
         if above is not None:  # what a run inherits is not read anew

@@ -59,10 +59,9 @@ def hold_answers(generations: Iterable[Generation]) -> Sequence[Answer]:
             type, content, name, calls, invalid_calls, additional = fields_of_answer(message)
             if not isinstance(content, str):
                 content = snapshot(content)
-            if calls or invalid_calls:
-                calls, invalid_calls = snapshot(calls), snapshot(invalid_calls)
-            if additional:
-                additional = additional.copy()
+            calls = snapshot(calls) if calls else ()
+            invalid_calls = snapshot(invalid_calls) if invalid_calls else ()
+            additional = additional.copy() if additional else None
             held.append((type, content, name, calls, invalid_calls, additional))
         else:
             held.append(message)
