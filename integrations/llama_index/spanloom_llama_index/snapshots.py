@@ -236,12 +236,12 @@ def _(value: Said) -> Any:
 
 # ---------------------------------------------------------------- nodes
 class Found:
-    """A node as it was. `text` is None where only the node can make it."""
+    """A node as it was. `text` is None where only `node` can make it."""
 
-    __slots__ = ("metadata", "node", "score", "text", "with_score")
+    __slots__ = ("id", "metadata", "node", "score", "text", "with_score")
 
     def __init__(self, node: Any, score: float | None, with_score: bool) -> None:
-        self.node, self.score, self.with_score = node, score, with_score
+        self.id, self.node, self.score, self.with_score = node.node_id, node, score, with_score
         self.metadata = node.metadata.copy()
         for value in self.metadata.values():
             if type(value) not in _ATOMS:
@@ -282,7 +282,7 @@ def _(value: NodeWithScore | BaseNode) -> Any:
 
 @shown.register
 def _(value: Found) -> Any:
-    told: dict[str, Any] = {"id": value.node.node_id}
+    told: dict[str, Any] = {"id": value.id}
     if value.with_score:
         return told | {"score": value.score, "text": Marked(Category.DOCUMENTS, value.content())}
     return told | {
