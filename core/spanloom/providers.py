@@ -72,7 +72,7 @@ def _field(source: Any, names: tuple[str, ...]) -> Any:
         for name in names:
             if (value := source.get(name)) is not None:
                 return value
-    elif (declared := _declared(type(source))) is None:
+    elif (declared := _declared(type(source))) is None:  # type: ignore[arg-type]  # a class can be hashed
         for name in names:
             if (value := getattr(source, name, None)) is not None:
                 return value

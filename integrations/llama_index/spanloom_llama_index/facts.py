@@ -200,16 +200,16 @@ def identity(tags: Mapping[str, Any] | None) -> Identity:
     """What `instrument_tags` says of a request; the workflows package puts tags of its own beside it."""
     if not tags:
         return NOBODY
-    said = {k: v for k, v in tags.items() if not str(k).startswith("llamaindex.")}
-    if not said:
+    told = {k: v for k, v in tags.items() if not str(k).startswith("llamaindex.")}
+    if not told:
         return NOBODY
-    labels = said.get("tags") or ()
+    labels = told.get("tags") or ()
     return Identity(
-        user_id=_text(said.get("user_id")),
-        session_id=_text(said.get("session_id")),
+        user_id=_text(told.get("user_id")),
+        session_id=_text(told.get("session_id")),
         tags=(labels,) if isinstance(labels, str) else tuple(str(t) for t in labels),
-        metadata={k: v for k, v in said.items() if k not in _OURS},
-        tenant=_text(said.get("tenant")),
+        metadata=held({k: v for k, v in told.items() if k not in _OURS}),
+        tenant=_text(told.get("tenant")),
     )
 
 

@@ -89,14 +89,20 @@ def _marked(value: Marked, copies: Copies, level: int) -> Any:
     return value if (kind := type(inner)) in _ATOMS else Marked(value.category, _held(inner, kind, copies, level - 1))
 
 
-def _told(value: Any, copies: Copies, level: int) -> Any:
-    """What an object of LlamaIndex says now."""
-    try:
-        told = shown(value)
-    except Exception:  # a class of the application's; the worker meets it again, and says so
-        return value
-    told = value if told is value else _held(told, type(told), copies, level - 1)
-    copies[id(value)] = value, told
+def _telling(says: Callable[[Any], Any]) -> Hold:
+    """How a class of LlamaIndex's objects is held: by what one says now."""
+
+    def told(value: Any, copies: Copies, level: int) -> Any:
+        try:
+            told = says(value)
+        except Exception:  # a class of the application's; the worker meets it again, and says so
+            return value
+        kind = type(told)
+        if told is not value and kind not in _ATOMS:
+            told = _held(told, kind, copies, level - 1)
+        copies[id(value)] = value, told
+        return told
+
     return told
 
 
@@ -104,8 +110,8 @@ def _learn(value: Any, copies: Copies, level: int) -> Any:
     """The first value of its class."""
     kind = type(value)
     hold = next((own for base, own in _KINDS if issubclass(kind, base)), None)
-    if hold is None and kind not in _STREAMED and shown.dispatch(kind) is not shown.dispatch(object):
-        hold = _told
+    if hold is None and kind not in _STREAMED and (says := shown.dispatch(kind)) is not shown.dispatch(object):
+        hold = _telling(says)
     if len(_HOLD) >= _MOST_KINDS:  # classes made at run time
         _HOLD.clear()
         _HOLD.update(_OWN)
@@ -230,12 +236,17 @@ def _(value: Said) -> Any:
 
 # ---------------------------------------------------------------- nodes
 class Found:
-    """A node as it was. `text` is None where only the node can make it."""
+    """A node as it was. `text` is None where only `node` can make it."""
 
-    __slots__ = ("metadata", "node", "score", "text", "with_score")
+    __slots__ = ("id", "metadata", "node", "score", "text", "with_score")
 
     def __init__(self, node: Any, score: float | None, with_score: bool) -> None:
-        self.node, self.score, self.with_score, self.metadata = node, score, with_score, _dict(node.metadata, {}, 1)
+        self.id, self.node, self.score, self.with_score = node.node_id, node, score, with_score
+        self.metadata = node.metadata.copy()
+        for value in self.metadata.values():
+            if type(value) not in _ATOMS:
+                self.metadata = held(node.metadata)
+                break
         kind = type(node)
         if kind is TextNode:
             self.text = node.text
@@ -246,7 +257,7 @@ class Found:
             self.text = text if isinstance(text, str) else None
 
     def content(self) -> str:
-        return self.node.get_content() if self.text is None else self.text
+        return str(self.node.get_content()) if self.text is None else self.text
 
 
 def found(nodes: Any) -> tuple[Found, ...]:
@@ -271,7 +282,7 @@ def _(value: NodeWithScore | BaseNode) -> Any:
 
 @shown.register
 def _(value: Found) -> Any:
-    told: dict[str, Any] = {"id": value.node.node_id}
+    told: dict[str, Any] = {"id": value.id}
     if value.with_score:
         return told | {"score": value.score, "text": Marked(Category.DOCUMENTS, value.content())}
     return told | {

@@ -151,7 +151,7 @@ def _same(one: Any, other: Any) -> bool:
     if kind is not type(other):
         return False
     if kind in _PLAIN:
-        return one is other or bool(one == other)
+        return one is other or (kind is not float and bool(one == other))  # 0.0 is -0.0, but for its sign
     if kind is tuple or kind is list:
         return len(one) == len(other) and all(map(_same, one, other))
     if kind is dict:
@@ -159,7 +159,7 @@ def _same(one: Any, other: Any) -> bool:
     return False
 
 
-_PLAIN = frozenset({str, int, bool, type(None)})
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 # ---------------------------------------------------------------- tools and documents
@@ -181,4 +181,4 @@ def tool_definitions(given: Iterable[Any]) -> tuple[ToolDefinition, ...]:
 
 def documents(nodes: Iterable[Found]) -> tuple[Document, ...]:
     """Nodes as documents."""
-    return tuple([Document(n.content(), n.node.node_id, n.score, n.metadata) for n in nodes])
+    return tuple([Document(n.content(), n.id, n.score, n.metadata) for n in nodes])
