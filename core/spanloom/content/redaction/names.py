@@ -17,7 +17,14 @@ STRONG = (
     *("clave de acceso", "clave secreta"),
 )  # fmt: skip
 WEAK = ("token", "secret", "clave", "credential", "credentials", "auth")
-SPACED = str.maketrans("_-.’", "   '")
+STEMS = ("pass", "kennwort", "mdp", "contrase", "pwd", "key", "schlüssel", "clé ", "clave", "token", "secret", "credential",
+         "auth")  # fmt: skip
+"""One of them is in each of these names."""
+
+
+def spaced(lower: str) -> str:
+    """`lower` as these names are written, character for character."""
+    return lower.replace("_", " ").replace("-", " ").replace(".", " ").replace("’", "'")
 
 
 def names_a_secret(name: str) -> bool:
@@ -26,8 +33,8 @@ def names_a_secret(name: str) -> bool:
 
 
 def _names_a_secret(name: str) -> bool:
-    spaced = lowered(name).translate(SPACED).removesuffix("s")
-    return spaced.endswith(STRONG) or spaced in _KEPT_SECRET or spaced.endswith(_KEPT_ENDINGS)
+    called = spaced(lowered(name)).removesuffix("s")
+    return called.endswith(STRONG) or called in _KEPT_SECRET or called.endswith(_KEPT_ENDINGS)
 
 
 _MOST_OF_A_NAME = 64  # characters: what is longer is looked at each time, and not kept
