@@ -193,14 +193,15 @@ class Langfuse(Queued):
 
     def _exported_parent(self, ended: Ended) -> SpanContext | None:
         """The nearest ancestor that goes to this destination too."""
-        span, above = ended.span, ended.lineage
-        while above is not None and not self._place_included(above):
+        above = ended.lineage
+        while above is not None and (above.remote or above.scope is not None) and not self._place_included(above):
             above = above.parent
-        if above is None or span.context is None:
+        context, parent = ended.span.context, ended.span.parent
+        if above is None or context is None:
             return None
-        if span.parent is not None and span.parent.span_id == above.span_id:
-            return span.parent
-        return SpanContext(span.context.trace_id, above.span_id, is_remote=False, trace_flags=_SAMPLED)
+        if parent is not None and parent.span_id == above.span_id:
+            return parent
+        return SpanContext(context.trace_id, above.span_id, is_remote=False, trace_flags=_SAMPLED)
 
     def _place_included(self, place: Lineage) -> bool:
         if place.remote:

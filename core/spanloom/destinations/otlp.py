@@ -13,7 +13,7 @@ from ..content import ContentPolicy
 from ..content.visible import Visible
 from ..dialects import genai, openinference
 from ..dialects.foreign import REPEATS
-from ..dialects.rendered import Rendered, known
+from ..dialects.rendered import Rendered
 from ..errors import ConfigurationError
 from ..step import Step
 from ..weave import Ended
@@ -207,8 +207,11 @@ class Otlp(Queued):
 
         One that repeats the model call of a step says so, for those who add up; its tokens are its library's to tell.
         """
-        beside = self._both.beside(ended, shown) if self._both is not None else {}
-        stamp = {**beside, **genai.stamp(shown.content), **known({REPEATS: ended.repeats or None})}
+        stamp = genai.stamp(shown.content)
+        if self._both is not None:
+            stamp = {**self._both.beside(ended, shown), **stamp}
+        if ended.repeats:
+            stamp[REPEATS] = True
         return Rendered(shown.name, ended.span.kind, stamp)
 
 

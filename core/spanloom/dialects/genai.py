@@ -280,11 +280,12 @@ def identity(visible: Visible) -> Attributes:
 
 def stamp(visible: Visible) -> Attributes:
     """What a span of another library is given of the trace it belongs to."""
-    return known({
-        "user.id": visible.identity.user_id,
-        "session.id": visible.identity.session_id,
-        "spanloom.vault.status": visible.vault_status,
-    })  # fmt: skip
+    out: Attributes = {}
+    if visible.identity is not NOBODY:
+        put(out, "user.id", visible.identity.user_id)
+        put(out, "session.id", visible.identity.session_id)
+    put(out, "spanloom.vault.status", visible.vault_status)
+    return out
 
 
 def content(step: Step, visible: Visible) -> Attributes:
