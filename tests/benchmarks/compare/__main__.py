@@ -11,13 +11,14 @@ import click
 from rich.console import Console
 
 from . import difference, tables
+from .figures import MEDIAN, MINIMUM
 from .report import Plan, measure
 from .rounds import NothingArrivedError
 from .subjects import SUBJECTS
 from .targets import Target
 from .workloads import WORKLOADS
 
-_IMPORTS, _GROWTH = 7, 20_000
+_ROUNDS, _IMPORTS, _GROWTH = 11, 7, 20_000
 
 
 def _names(known: dict[str, Any]) -> Any:
@@ -41,13 +42,22 @@ def main() -> None:
 @main.command()
 @click.option("--only", "--subjects", "subjects", callback=_names(SUBJECTS), help="Names, with commas. Default: all.")
 @click.option("--workloads", callback=_names(WORKLOADS), help="Names, with commas. Default: all.")
-@click.option("--rounds", default=9, show_default=True, help="How often each subject has its turn on each workload.")
+@click.option(
+    "--rounds", default=_ROUNDS, show_default=True, help="How often each subject has its turn on each workload."
+)
 @click.option("--share", default=1.0, show_default=True, help="Of the usual number of runs in a round.")
 @click.option(
     "--imports", type=int, help=f"Fresh interpreters to time imports in; {_IMPORTS} if nothing is picked, else none."
 )
 @click.option("--growth", type=int, help=f"Runs of a long life, for ours; {_GROWTH:,} if nothing is picked, else none.")
 @click.option("--growth-all", is_flag=True, help="A long life of all subjects: some minutes each.")
+@click.option(
+    "--of",
+    type=click.Choice([MEDIAN, MINIMUM]),
+    default=MEDIAN,
+    show_default=True,
+    help="Of the rounds; the minimum varies less on a machine that is busy.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("benchmark.json"), show_default=True)
 @click.option(
     "--assert-targets",
@@ -65,6 +75,7 @@ def run(
     imports: int | None,
     growth: int | None,
     growth_all: bool,
+    of: str,
     out: Path,
     assert_targets: float | None,
     local: bool,
@@ -80,6 +91,7 @@ def run(
         imports=imports if imports is not None else 0 if picked else _IMPORTS,
         growth=growth if growth is not None else 0 if picked else _GROWTH,
         growth_all=growth_all,
+        of=of,
         local=local,
         loud=loud,
     )
@@ -115,6 +127,18 @@ def diff(a: Path, b: Path) -> None:
     """What changed from one benchmark's JSON to another's."""
     console = Console(width=None if sys.stdout.isatty() else 170)
     difference.show(*(json.loads(path.read_text(encoding="utf-8")) for path in (a, b)), console)
+
+
+@main.command()
+@click.argument("workload", type=click.Choice(sorted(WORKLOADS)), default="w1")
+@click.option("--runs", type=int, help="Default: one round's.")
+@click.option("--top", default=25, show_default=True, help="How many functions.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("profile"), show_default=True)
+def profile(workload: str, runs: int | None, top: int, out: Path) -> None:
+    """Where our own time goes on WORKLOAD, by thread and function."""
+    from .profiling import profile as measured
+
+    measured(workload, runs or WORKLOADS[workload].runs, out, Console(width=None if sys.stdout.isatty() else 170), top)
 
 
 if __name__ == "__main__":

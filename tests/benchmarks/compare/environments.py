@@ -28,7 +28,7 @@ SOURCES = (
 
 
 def folder(name: str) -> Path:
-    """Where environment `name` is. Ours has one for each set of dependencies, so that checkouts do not undo each other's."""
+    """Where environment `name` is. Ours is one for each set of dependencies: checkouts share it or not."""
     called = f"bench-{name}-{_digest(name)[:8]}" if name == _OURS else f"bench-{name}"
     return Path(os.environ.get("SPANLOOM_BENCH_VENVS", CHECKOUT / ".venvs")).resolve() / called
 
