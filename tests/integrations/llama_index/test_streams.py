@@ -316,7 +316,9 @@ class LongLLM(FakeLLM):
 
     def _pieces(self, said: Any) -> Any:
         for n in range(100):
-            raw = (self.tells or {}).get(n, {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x"}})
+            raw = (self.tells or {}).get(
+                n, {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x"}}
+            )
             yield ChatResponse(message=ChatMessage(role="assistant", content="x" * (n + 1)), delta="x", raw=raw)
 
 
