@@ -14,9 +14,8 @@ import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .alarm import Alarm
 from .answer import Answer, Verdict, user_agent
@@ -46,8 +45,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(NamedTuple):
     """Files: the certificate to trust in place of the usual ones, the client's own, and its key."""
 
     certificate: str | None = None
