@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -21,8 +20,7 @@ TRACES = "traces"
 _ENVELOPE = 8  # bytes around one message in a request, at most
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """One request's body, not compressed, and how many spans (or other things) it holds. `lane` says over which of a
     destination's wires it goes."""
 
