@@ -14,6 +14,7 @@ from opentelemetry.trace import Link, SpanContext, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from spanloom.current import CurrentStep, running_task
 from spanloom.guard import guarded
+from spanloom.live import context_of
 from spanloom.recorder import Recorder, note_error
 from spanloom.setup import Loom, current_loom
 from spanloom.step import Kind, Outcome, Step
@@ -161,7 +162,7 @@ class Runs:
         if thread is None or not (step.outcome is _INTERRUPTED or "node" not in step.graph):
             return
         spans = self._threads.setdefault(thread, [])
-        spans.append(step.span.get_span_context())
+        spans.append(context_of(step))
         del spans[:-_MOST_LINKS]
         if len(self._threads) > _MOST_THREADS:
             self._threads.popitem(last=False)
