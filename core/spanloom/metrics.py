@@ -41,7 +41,7 @@ class Metrics:
     def put(self, step: Step) -> None:
         """Take a step that has ended. Never blocks, never raises."""
         if dialect.measured(step.kind) and (self._given is not None or _is_set()):
-            ended = Ended(step.span, step, step.lineage, NOBODY, prices=self._prices)
+            ended = Ended(step.held, step, step.lineage, NOBODY, prices=self._prices)
             ended.weight = SPAN_BYTES  # its content is not read here: a look at it would cost more than it tells
             self.delivery.put(ended)
 

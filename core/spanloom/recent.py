@@ -6,7 +6,7 @@ from collections import OrderedDict
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from opentelemetry.trace import format_trace_id
+from opentelemetry.trace import TraceFlags, format_trace_id
 
 from .step import Step
 
@@ -49,7 +49,7 @@ class Recent:
             self._latest.alone = False
         self._latest = step.request = _Request(format_trace_id(step.trace_id), _last(_here.get()), alone)
         _here.set(step.request)
-        if not step.span.get_span_context().trace_flags.sampled:
+        if not step.trace_flags & TraceFlags.SAMPLED:
             self._unsampled[step.trace_id] = None
             if len(self._unsampled) > _REMEMBERED:
                 self._unsampled.popitem(last=False)

@@ -6,22 +6,22 @@ exactly once: by its adapter, with an ancestor that was cancelled, by eviction, 
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, Status, StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 
 from .content.plain import describe_error, stack_text
 from .dialects import genai
 from .guard import GUARD
 from .identity import Identity, current_identity
+from .live import LiveSpans
 from .recent import Recent
 from .routing import Route
 from .step import Deferred, Kind, Lineage, Outcome, Step
@@ -33,15 +33,44 @@ _REMEMBERED = 10_000
 _LEAVES = frozenset({Kind.LLM, Kind.RETRIEVER, Kind.TOOL, Kind.EMBEDDING, Kind.RERANKER})
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What a child needs of its parent, also after the parent has ended."""
+class _Left(NamedTuple):
+    """What is kept of a step that has ended, for children that come late and for code that outlives it."""
+
+    trace_id: int
+    span_id: int
+    trace_flags: int
+    trace_state: Any
+    place: Lineage
+    identity: Identity
+    root_name: str
+    route: Route
+
+    @property
+    def context(self) -> SpanContext:
+        return SpanContext(
+            self.trace_id,
+            self.span_id,
+            is_remote=False,
+            trace_flags=TraceFlags(self.trace_flags),
+            trace_state=self.trace_state,
+        )
+
+
+class _Around(NamedTuple):
+    """What a topmost step finds around it: somebody else's span, and what is known of that."""
 
     span: trace.Span
-    lineage: Lineage
+    place: Lineage
     identity: Identity
     root_name: str
     route: Route | None  # None: below no step, whose way it could go
+
+
+class _Holder(weakref.ref[Any]):
+    """An object without which the end of the run cannot be told."""
+
+    __slots__ = ("run_id",)
+    run_id: Hashable
 
 
 class Recorder:
@@ -49,19 +78,26 @@ class Recorder:
 
     def __init__(
         self,
-        tracer: trace.Tracer,
+        live: LiveSpans,
         weave: Weave,
         *,
         max_open_steps: int = MAX_OPEN_STEPS,
         max_step_seconds: float = MAX_STEP_SECONDS,
     ) -> None:
-        self._tracer, self._weave = tracer, weave
+        self._live, self._weave = live, weave
         self._max_open, self._max_age_ns = max_open_steps, int(max_step_seconds * 1e9)
         self._lock = threading.RLock()
         self._open: dict[Hashable, Step] = {}  # in the order they were opened: the oldest is first
-        self._ended: OrderedDict[Hashable, _Place] = OrderedDict()
+        self._ended: OrderedDict[Hashable, _Left] = OrderedDict()
         self._folded: OrderedDict[Hashable, Hashable] = OrderedDict()
         self._lost: deque[tuple[Hashable, int]] = deque()
+        lost = self._lost
+
+        def note_lost(holder: weakref.ref[Any]) -> None:
+            # Collection may strike anywhere, also inside the lock: note it now, act on it later.
+            lost.append((holder.run_id, time.time_ns()))  # type: ignore[attr-defined]
+
+        self._note_lost = note_lost
         self.recent = Recent()
         self.active = True
         self.on_ended: Callable[[Step], object] | None = None  # told of every step, be its trace sampled or not
@@ -82,8 +118,8 @@ class Recorder:
         step = self._open.get(run_id)
         if step is not None:
             return step.span  # type: ignore[no-any-return]
-        place = self._ended.get(run_id)  # a task that outlives the step which began it
-        return place.span if place is not None else None
+        left = self._ended.get(run_id)  # a task that outlives the step which began it
+        return NonRecordingSpan(left.context) if left is not None else None
 
     def is_below(self, run_id: Hashable, ancestor: Hashable) -> bool:
         """Whether the open step of `run_id` lies below the one of `ancestor`, at any depth."""
@@ -114,50 +150,87 @@ class Recorder:
         """
         if not self.active:
             return None
-        around = context if context is not None else otel_context.get_current()
-        with self._lock:
-            given_up = self._reaped() + self._evicted(room_for=1)
-            known = self.knows(step.run_id)
-            self.repeated += known
-            place = self._place_of(self._unfold(parent))
-            if place is not None:
-                step.parent_run_id = self._unfold(parent)
-        self._finish(given_up)
-        if known:
+        now = time.time_ns()
+        if self._lost or self._is_full(now):
+            with self._lock:
+                given_up = self._reaped() + self._evicted(now, room_for=1)
+            self._finish(given_up)
+        run_id = step.run_id
+        if run_id in self._open or run_id in self._ended:
+            self.repeated += 1
             return None
-        if place is None:
-            place = self._ambient(trace.get_current_span(around), step)
-        if place is not None:
-            around = trace.set_span_in_context(place.span, around)
-            step.lineage, step.root_name = place.lineage, place.root_name
-            step.identity = place.identity.overlaid(current_identity()).overlaid(step.identity)
+        step.start_ns = step.start_ns or now
+        around = above = None
+        if parent is not None:
+            if self._folded:
+                parent = self._folded.get(parent, parent)
+            above = self._open.get(parent) or self._ended.get(parent)
+        if above is not None:
+            step.parent_run_id = parent
+            step.lineage, step.root_name, step.route = above.place, above.root_name, above.route
+            step.identity = above.identity.overlaid(current_identity()).overlaid(step.identity)
         else:
-            step.identity = current_identity().overlaid(step.identity)
-        step.root_name = step.root_name or step.name
-        route = place.route if place is not None else None
-        step.start_ns = step.start_ns or time.time_ns()
-        name, kind = genai.span_name(step), genai.span_kind(step)
-        # Outside of the lock: samplers and processors of others run here.
-        step.span = self._tracer.start_span(
-            name, around, kind, genai.start_attributes(step), links=step.links, start_time=step.start_ns
-        )
-        ids = step.span.get_span_context()
-        step.trace_id, step.span_id = ids.trace_id, ids.span_id
-        step.route = self._weave.routes.begin(step.trace_id, step.identity) if route is None else route
+            context = context if context is not None else otel_context.get_current()
+            around = self._around(trace.get_current_span(context), step)
+            self._begin_at_the_top(step, around)
+        self._begin_span(step, above, around, context)
         if end_holder is not None:
-            # Collection may strike anywhere, also inside the lock: note it now, act on it later.
-            gone, run_id = self._lost, step.run_id
-            with contextlib.suppress(TypeError):  # a text cannot be watched: then only callbacks or age end it
-                step.end_holder = weakref.ref(end_holder, lambda _: gone.append((run_id, time.time_ns())))
+            try:
+                step.end_holder = holder = _Holder(end_holder, self._note_lost)
+                holder.run_id = run_id
+            except TypeError:  # a text cannot be watched: then only callbacks or age end it
+                pass
         with self._lock:
+            if run_id in self._open:  # told by two threads at once
+                self.repeated += 1
+                return None
             if step.parent_run_id is None:
                 self.recent.opened(step, alone=not self._open)
-            self._open[step.run_id] = step
+            self._open[run_id] = step
             self.opened += 1
-            if (above := self._open.get(step.parent_run_id)) is not None:
-                above.children.add(step.run_id)
+            if (up := self._open.get(step.parent_run_id)) is not None:
+                if up.children is None:
+                    up.children = set()
+                up.children.add(run_id)
             self._weave.step_started(step)
         return step
+
+    def _begin_at_the_top(self, step: Step, around: _Around | None) -> None:
+        if around is not None:
+            step.lineage, step.root_name = around.place, around.root_name or step.name
+            step.identity = around.identity.overlaid(current_identity()).overlaid(step.identity)
+        else:
+            step.identity = current_identity().overlaid(step.identity)
+            step.root_name = step.name
+
+    def _begin_span(
+        self, step: Step, above: Step | _Left | None, around: _Around | None, context: otel_context.Context | None
+    ) -> None:
+        """Give the step its ids and, where somebody else would see it, its live span."""
+        live = self._live
+        if live.are_light:
+            if above is not None:
+                if above.trace_flags & TraceFlags.SAMPLED:
+                    step.live = live
+                    live.begin_below(step, above)
+            else:
+                outer = around.span.get_span_context() if around is not None else None
+                if outer is None or outer.trace_flags & TraceFlags.SAMPLED:
+                    step.live = live
+                    live.begin(step, outer)
+        if step.live is None:  # samplers and processors of others run here
+            context = context if context is not None else otel_context.get_current()
+            if above is not None:
+                span = above.span if isinstance(above, Step) else NonRecordingSpan(above.context)
+                context = trace.set_span_in_context(span, context)
+            step.held = live.start(step, context)
+            ids = step.held.get_span_context()
+            step.trace_id, step.span_id = ids.trace_id, ids.span_id
+            step.trace_flags, step.trace_state = ids.trace_flags, ids.trace_state
+        step.place = Lineage(step.span_id, None, step.lineage)
+        if above is None:
+            route = around.route if around is not None else None
+            step.route = self._weave.routes.begin(step.trace_id, step.identity) if route is None else route
 
     def fold(self, run_id: Hashable, into: Hashable) -> None:
         """Let `run_id` stand for the step `into`: a framework span that is no step of its own."""
@@ -215,14 +288,12 @@ class Recorder:
         step.outcome, step.end_ns, step.end_holder = outcome, end_ns, None
         orphans = orphans or (Outcome.CANCELLED if outcome is Outcome.CANCELLED else None)
         settled: list[Step] = []
-        if orphans is not None:
+        if orphans is not None and step.children:
             for child in tuple(step.children):
                 settled += self._settled(child, orphans, end_ns, orphans)
-        if (above := self._open.get(step.parent_run_id)) is not None:
+        if (above := self._open.get(step.parent_run_id)) is not None and above.children is not None:
             above.children.discard(run_id)
-        self._ended[run_id] = _Place(
-            NonRecordingSpan(step.span.get_span_context()), lineage_of(step), step.identity, step.root_name, step.route
-        )
+        self._ended[run_id] = _left_by(step)
         if len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
         step.closed = True
@@ -231,17 +302,23 @@ class Recorder:
     def _finish(self, steps: list[Step]) -> None:
         """End the spans of settled steps. Outside of the lock: processors of others run here."""
         for step in steps:
-            with GUARD.watching("spanloom.recorder"):  # one that fails leaves the others to end
-                if step.span.is_recording():
-                    step.span.set_attributes(genai.structure(step))
+            try:  # one that fails leaves the others to end
+                if step.live is not None:
+                    step.live.end(step)
+                elif step.held.is_recording():
+                    step.held.set_attributes(genai.structure(step))
                     if step.outcome is Outcome.ERROR:
-                        step.span.set_status(Status(StatusCode.ERROR))  # no text: it may hold content
-                    step.span.end(step.end_ns)
+                        step.held.set_status(Status(StatusCode.ERROR))  # no text: it may hold content
+                    step.held.end(step.end_ns)
+            except Exception as error:
+                GUARD.caught("spanloom.recorder", error)
             self._weave.step_forgotten(step)
             self.recent.closed(step)
             if self.on_ended is not None:
-                with GUARD.watching("spanloom.recorder.on_ended"):
+                try:
                     self.on_ended(step)
+                except Exception as error:
+                    GUARD.caught("spanloom.recorder.on_ended", error)
 
     def _reaped(self) -> list[Step]:
         """Settle the steps whose end nobody holds any more, at the time they were lost, inner ones first.
@@ -269,10 +346,19 @@ class Recorder:
         """In a forked child: the open steps are the parent's to end; here they are places to hang under."""
         self._lock = threading.RLock()
         for run_id, step in self._open.items():
-            place = NonRecordingSpan(step.span.get_span_context())
-            self._ended[run_id] = _Place(place, lineage_of(step), step.identity, step.root_name, step.route)
+            self._ended[run_id] = _left_by(step)
         self._open = {}
         self.opened = self.evicted = self.repeated = 0
+
+    def _is_full(self, now: int) -> bool:
+        """Whether there is something to evict before one more step is opened."""
+        if len(self._open) >= self._max_open:
+            return True
+        try:
+            oldest = next(iter(self._open.values()), None)
+        except RuntimeError:  # another thread opens or closes one just now: the next step will see
+            return False
+        return oldest is not None and oldest.start_ns < now - self._max_age_ns
 
     def _evicted(self, now_ns: int | None = None, room_for: int = 0) -> list[Step]:
         """Settle the steps that are too old, and the oldest ones until there is room."""
@@ -298,16 +384,8 @@ class Recorder:
     def _unfold(self, run_id: Hashable) -> Hashable:
         return self._folded.get(run_id, run_id)
 
-    def _place_of(self, run_id: Hashable) -> _Place | None:
-        if run_id is None:
-            return None
-        step = self._open.get(run_id)
-        if step is not None:
-            return _Place(step.span, lineage_of(step), step.identity, step.root_name, step.route)
-        return self._ended.get(run_id)
-
-    def _ambient(self, span: trace.Span, step: Step) -> _Place | None:
-        """The place that the current span gives to a root: a step of the other framework, or any other span."""
+    def _around(self, span: trace.Span, step: Step) -> _Around | None:
+        """What the current span is to a topmost step: a step of the other framework, or any other span."""
         ids = span.get_span_context()
         if not ids.is_valid:
             return None
@@ -317,14 +395,17 @@ class Recorder:
             if above is not None:
                 step.parent_run_id = above.run_id
             around = enclosing.step
-            return _Place(span, enclosing.lineage, around.identity, around.root_name, around.route)
+            return _Around(span, enclosing.lineage, around.identity, around.root_name, around.route)
         lineage = self._weave.lineage(ids.span_id) or Lineage(ids.span_id, scope="", remote=ids.is_remote)
-        return _Place(span, lineage, current_identity(), "", None)
+        return _Around(span, lineage, current_identity(), "", None)
 
 
-def lineage_of(step: Step) -> Lineage:
-    """The place in the trace of `step` itself, for its children."""
-    return Lineage(step.span_id, None, step.lineage)
+def _left_by(step: Step) -> _Left:
+    assert step.place is not None
+    return _Left(
+        step.trace_id, step.span_id, step.trace_flags, step.trace_state, step.place, step.identity, step.root_name,
+        step.route,
+    )  # fmt: skip
 
 
 def note_error(step: Step, error: BaseException) -> None:

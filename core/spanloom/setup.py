@@ -21,6 +21,7 @@ from .destinations.local import Local
 from .destinations.otlp import Otlp, endpoint_in_environment
 from .errors import ConfigurationError
 from .guard import GUARD, warn_once
+from .live import LiveSpans
 from .loom import Loom, vaults_of
 from .prices import PriceList, Prices
 from .process import Ending
@@ -75,7 +76,7 @@ def configure(
         provider = _provider(tracer_provider, service_name)
         weave = weave_of(provider)
         recorder = Recorder(
-            provider.get_tracer(SCOPE, _version()),
+            LiveSpans(provider, provider.get_tracer(SCOPE, _version()), weave),
             weave,
             max_open_steps=max_open_steps,
             max_step_seconds=max_step_seconds,

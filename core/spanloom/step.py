@@ -130,9 +130,9 @@ class ToolDefinition:
     parameters: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made in the application's calls, where that would cost four times as much
 class Deferred:
-    """A value that costs something to read: `build(*args)`, called once, on the worker."""
+    """A value that costs something to read: `build(*args)`, called once, on the worker. Nobody changes it."""
 
     build: Callable[..., Any]
     args: tuple[Any, ...] = ()
@@ -178,9 +178,9 @@ class Event:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each span in the application's call, and that costs thrice
 class Lineage:
-    """A span's place in its trace, as far up as this process knows.
+    """A span's place in its trace, as far up as this process knows. Nobody changes it.
 
     `scope` is the instrumentation scope of a span that another library opened; None marks a step. `remote` marks a
     span of another process, which ends the chain.
@@ -264,17 +264,28 @@ class Step:
     repeats: Repeats | None = None  # None: its prompt is the first of its kind, or it is not a call of a model
 
     # the recorder's own
-    span: Any = None  # opentelemetry.trace.Span
+    live: Any = None  # what makes its live span when somebody looks at it; None where it is the SDK's from the start
+    held: Any = None  # its live span, where there is one: see `span`
     trace_id: int = 0
     span_id: int = 0
-    lineage: Lineage | None = None
+    trace_flags: int = 0
+    trace_state: Any = None  # opentelemetry.trace.TraceState
+    above: Any = None  # opentelemetry.trace.SpanContext: its parent, where that is somebody else's span
+    parent_span_id: int = 0
+    lineage: Lineage | None = None  # its parent's place
+    place: Lineage | None = None  # its own
     root_name: str = ""
     route: frozenset[str] = frozenset()  # the routed destinations that take it
     parent_run_id: Hashable = None
     entry: Any = None  # what `current` attached for it, and what was current before
-    children: set[Hashable] = field(default_factory=set)
+    children: set[Hashable] | None = None  # those that are open
     task: Any = None  # a weak reference to the asyncio task that began it
     end_holder: Any = None  # a weak reference to what the framework needs to report the end
     request: Any = None  # of a root: what `recent` keeps of it
     awaits_stream: bool = False  # a step below it was left with its stream unread
     closed: bool = False
+
+    @property
+    def span(self) -> Any:
+        """Its live span, an `opentelemetry.trace.Span`: the same object while the step is open."""
+        return self.held if self.live is None or self.held is not None else self.live.span_of(self)

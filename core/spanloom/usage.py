@@ -9,24 +9,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from operator import attrgetter
 
-# For each total, the partitions of it; a partition's parts share no token, those of different ones may.
-_PARTS = {
-    "input_tokens": (
-        ("cache_read_tokens", "cache_write_tokens"),
-        ("audio_input_tokens", "image_input_tokens", "text_input_tokens"),
-    ),
-    "output_tokens": (
-        ("reasoning_tokens",),
-        ("audio_output_tokens", "image_output_tokens", "text_output_tokens"),
-    ),
-    "cache_write_tokens": (("cache_write_1h_tokens",),),
-}
+# A total and a partition of it, whose parts share no token; those of different partitions of a total may. The totals
+# first: their parts have parts.
+_PARTITIONS = tuple(
+    (total, parts, frozenset(parts))
+    for total, parts in (
+        ("input_tokens", ("cache_read_tokens", "cache_write_tokens")),
+        ("input_tokens", ("audio_input_tokens", "image_input_tokens", "text_input_tokens")),
+        ("output_tokens", ("reasoning_tokens",)),
+        ("output_tokens", ("audio_output_tokens", "image_output_tokens", "text_output_tokens")),
+        ("cache_write_tokens", ("cache_write_1h_tokens",)),
+    )
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # not frozen: made in the application's calls, at a fifth of the time
 class Usage:
-    """Tokens of one model call; every field is a count of tokens, or None where the provider did not say.
+    """Tokens of one model call; every field is a count of tokens, or None where the provider did not say. Nobody
+    changes it.
 
     `input_tokens` and `output_tokens` are totals. The other fields are subsets of them: `cache_read_tokens`,
     `cache_write_tokens` and the `…_input_tokens` of one modality are of the input, `reasoning_tokens` and the
@@ -56,23 +58,22 @@ class Usage:
 
     def __bool__(self) -> bool:
         """True where at least one count is known."""
-        return any(getattr(self, name) is not None for name in _NAMES)
+        return _counts(self) != _NOTHING
 
     def inclusive(self) -> dict[str, int]:
         """The known counts under their field names: totals contain their subsets (the GenAI conventions' view).
 
         A subset that a provider reports larger than its total is cut to what the total still holds.
         """
-        counts = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
-        for total, partitions in _PARTS.items():  # the totals first: their parts have parts
-            if total not in counts:
+        counts = {name: value for name, value in zip(_NAMES, _counts(self), strict=True) if value is not None}
+        for total, parts, names in _PARTITIONS:
+            if names.isdisjoint(counts) or total not in counts:
                 continue
-            for partition in partitions:
-                rest = counts[total]
-                for part in partition:
-                    if part in counts:
-                        counts[part] = min(counts[part], rest)
-                        rest -= counts[part]
+            rest = counts[total]
+            for part in parts:
+                if part in counts:
+                    counts[part] = min(counts[part], rest)
+                    rest -= counts[part]
         return counts
 
     def disjoint(self) -> dict[str, int]:
@@ -82,19 +83,25 @@ class Usage:
         one modality stay inside: they overlap with the cached ones, and no provider says by how much.
         """
         counts, out = self.inclusive(), dict[str, int]()
-        if "input_tokens" in counts:
-            for key in ("cache_read", "cache_write"):
-                if count := counts.get(f"{key}_tokens"):
-                    out[key] = count
-            out["input"] = counts["input_tokens"] - sum(out.values())
-        if "output_tokens" in counts:
+        if (total := counts.get("input_tokens")) is not None:
+            if read := counts.get("cache_read_tokens"):
+                out["cache_read"] = read
+                total -= read
+            if written := counts.get("cache_write_tokens"):
+                out["cache_write"] = written
+                total -= written
+            out["input"] = total
+        if (total := counts.get("output_tokens")) is not None:
             if reasoned := counts.get("reasoning_tokens"):
                 out["reasoning"] = reasoned
-            out["output"] = counts["output_tokens"] - (reasoned or 0)
+                total -= reasoned
+            out["output"] = total
         return out
 
 
 _NAMES = tuple(field.name for field in fields(Usage))
+_NOTHING = (None,) * len(_NAMES)
+_counts = attrgetter(*_NAMES)
 
 
 @dataclass(frozen=True, slots=True)

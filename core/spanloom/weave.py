@@ -6,21 +6,23 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.trace import StatusCode
 
 from .content.visible import Visible
 from .dialects import foreign
 from .dialects.sampling import Kept
 from .guard import GUARD, guarded, warn_once
 from .identity import Identity, current_identity
+from .live import StepSpan
 from .prices import PriceList
 from .repeats import SentPrompts
 from .routing import NOWHERE, Route, Routes
-from .step import Kind, Lineage, Step
+from .step import Kind, Lineage, Outcome, Step
 
 SCOPE = "spanloom"
 _CALLS = frozenset({Kind.LLM, Kind.EMBEDDING})
@@ -29,33 +31,81 @@ _MOST_GONE = 10_000
 _MOST_TRACES = 50_000
 
 
-@dataclass(slots=True)
 class Ended:
     """A span on its way to the destinations: the live span, and what is known beside it.
 
     `step` is None for a span of another library; `lineage` is the place of its parent. `closes` marks the last one to
-    end of the spans that were open at the top of its trace in this process.
+    end of the spans that were open at the top of its trace in this process. `route` are the routed destinations that
+    take it; `repeats` says of a span of another library that it tells of a model call that is a step already.
     """
 
-    span: ReadableSpan
-    step: Step | None
-    lineage: Lineage | None
-    identity: Identity
-    root_name: str = ""
-    content: Visible | None = None  # read by the first destination that needs it
-    seen: dict[Any, Any] = field(default_factory=dict)  # by policy: `destinations.seen.Seen`
-    shelves: dict[Any, Any] = field(default_factory=dict)  # by vault: `content.acting.Shelf`
-    reading: threading.Lock = field(default_factory=threading.Lock)
-    prices: PriceList | None = None
-    route: Route = NOWHERE  # the routed destinations that take it
-    prompts: SentPrompts | None = None
-    repeats: bool = False  # a span of another library, of a model call that is a step already
-    # told by the first queue that it enters
-    trace: int = 0
-    weight: int = 0  # about how many bytes it keeps alive
-    error: bool = False
-    closes: bool = False
-    kept: Mapping[str, Kept] | None = None  # by the destinations that sample, once they have decided
+    __slots__ = (
+        "_held", "_seen", "_shelves", "_touched", "closes", "content", "error", "identity", "kept", "lineage", "prices", "prompts",
+        "repeats", "root_name", "route", "step", "trace", "weight",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        span: Any,
+        step: Step | None,
+        lineage: Lineage | None,
+        identity: Identity,
+        root_name: str = "",
+        *,
+        prices: PriceList | None = None,
+        prompts: SentPrompts | None = None,
+        route: Route = NOWHERE,
+        repeats: bool = False,
+        closes: bool = False,
+    ) -> None:
+        """Without a `span`, where nobody has looked at that of `step` yet."""
+        self._held, self.step, self.lineage, self.identity, self.root_name = span, step, lineage, identity, root_name
+        self.prices, self.prompts, self.route, self.repeats, self.closes = prices, prompts, route, repeats, closes
+        self._touched = span is not None
+        self.content: Visible | None = None  # read by the first destination that needs it
+        self._seen: dict[Any, Any] | None = None
+        self._shelves: dict[Any, Any] | None = None
+        # told by the first queue that it enters
+        self.trace = 0
+        self.weight = 0  # about how many bytes it keeps alive
+        self.error = False
+        self.kept: Mapping[str, Kept] | None = None  # by the destinations that sample, once they have decided
+
+    @property
+    def span(self) -> ReadableSpan:
+        if self._held is None and self.step is not None:
+            self._held = self.step.live.span_of(self.step)
+        return self._held  # type: ignore[no-any-return]
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether anybody has looked at the live span of a step, and so may have written on it."""
+        return self._touched
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the live span is a `StepSpan`: what else it tells is the step's own."""
+        return isinstance(self.span, StepSpan)
+
+    # Most of what is on its way is looked at by no two workers at a time: these are made when they are needed.
+    @property
+    def reading(self) -> threading.Lock:
+        """Held by whoever reads its content, or decides on it."""
+        return _READING[id(self) // 64 % len(_READING)]
+
+    @property
+    def seen(self) -> dict[Any, Any]:
+        """By policy: `destinations.seen.Seen`. Under `reading`."""
+        if self._seen is None:
+            self._seen = {}
+        return self._seen
+
+    @property
+    def shelves(self) -> dict[Any, Any]:
+        """By vault: `content.acting.Shelf`. Under `reading`."""
+        if self._shelves is None:
+            self._shelves = {}
+        return self._shelves
 
     def kept_for(self, destination: str) -> Kept | None:
         """How the span's trace was kept for the destination of that name; None where it keeps everything."""
@@ -65,6 +115,9 @@ class Ended:
         """On a worker: work out what the step cost, unless another one has."""
         if self.step is not None and self.prices is not None:
             self.prices.settle(self.step)
+
+
+_READING = [threading.Lock() for _ in range(64)]  # shared: a lock for each span would be as large as its ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +182,27 @@ class Weave(SpanProcessor):
         self._look()
 
     def step_started(self, step: Step) -> None:
-        if step.span.is_recording():
+        if step.live is not None or step.held.is_recording():
             self._steps[step.span_id] = step
             self._began(step.trace_id, step.span_id, step.lineage)
+
+    def step_ended(self, step: Step, span: Any = None) -> None:
+        """Take a step whose live span no processor of the SDK sees the end of; `span` is that, where there is one."""
+        if self._steps.pop(step.span_id, None) is None:
+            return
+        place = step.place
+        assert place is not None
+        self._ended_at(step.span_id, place)
+        closes = self._closes(step.trace_id, step.span_id, step.lineage)
+        if self.sinks:
+            ended = Ended(
+                span, step, step.lineage, step.identity, step.root_name,
+                prices=self.prices, prompts=self.prompts, route=step.route, closes=closes,
+            )  # fmt: skip
+            ended.trace = step.trace_id
+            failed = step.outcome is Outcome.ERROR if span is None else span.status.status_code is StatusCode.ERROR
+            ended.error = failed
+            self._hand_on(ended)
 
     def step_forgotten(self, step: Step) -> None:
         self._steps.pop(step.span_id, None)
@@ -167,7 +238,8 @@ class Weave(SpanProcessor):
         """The open step that the span is, or lies in."""
         step = self._steps.get(span_id)
         if step is not None:
-            return Enclosing(step, Lineage(span_id, None, step.lineage))
+            assert step.place is not None
+            return Enclosing(step, step.place)
         other = self._others.get(span_id)
         if other is not None and other.step is not None:
             return Enclosing(other.step, other.lineage)
@@ -212,12 +284,10 @@ class Weave(SpanProcessor):
         self._look()
         step = self._steps.pop(span.context.span_id, None)
         other = self._others.pop(span.context.span_id, None)
-        if step is not None:
-            self._gone[step.span_id] = Lineage(step.span_id, None, step.lineage)
+        if step is not None and step.place is not None:
+            self._ended_at(step.span_id, step.place)
         elif other is not None:
-            self._gone[span.context.span_id] = other.lineage
-        if len(self._gone) > _MOST_GONE:
-            self._gone.popitem(last=False)
+            self._ended_at(span.context.span_id, other.lineage)
         above = step.lineage if step is not None else other.lineage.parent if other is not None else self._above(span)
         closes = self._closes(span.context.trace_id, span.context.span_id, above)
         if not span.context.trace_flags.sampled:  # recorded for somebody else's sake
@@ -236,10 +306,21 @@ class Weave(SpanProcessor):
         if step is None and self.routes:
             known = other.route if other is not None else self.routes.of_span(ended.identity)
             ended.route = (self.routes.of_trace(span.context.trace_id) or NOWHERE) if known is None else known
-        self.routes.count(ended.route)
+        self._hand_on(ended)
+
+    def _ended_at(self, span_id: int, place: Lineage) -> None:
+        self._gone[span_id] = place
+        if len(self._gone) > _MOST_GONE:
+            self._gone.popitem(last=False)
+
+    def _hand_on(self, ended: Ended) -> None:
+        if self.routes:
+            self.routes.count(ended.route)
         for sink in self.sinks:
-            with GUARD.watching("spanloom.weave.put"):  # one sink's trouble is not the next one's
+            try:
                 sink.put(ended)
+            except Exception as error:  # one sink's trouble is not the next one's
+                GUARD.caught("spanloom.weave.put", error)
 
     def _above(self, span: ReadableSpan) -> Lineage | None:
         """The place of the span's parent; the parent alone where nothing more is known of it."""

@@ -18,7 +18,7 @@ from .endpoint import check_headers, check_url, traces_url
 from .limits import Limits
 from .otlp import Otlp, Render
 from .queued import Options
-from .seen import Seen
+from .seen import Seen, seen
 from .wire.http import HttpWire
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Backend(Otlp):
     ) -> None:
         super().__init__(endpoint, headers, "http/protobuf", compression="gzip", **options)
         self.required, self.limits = tuple(required), limits
+        self._within = self.content
         self._render = render
         self._said = Resource(dict(resource or {}))
 
@@ -91,6 +92,8 @@ class Backend(Otlp):
             raise ConfigurationError(f"{kind} has {half}: give {what}.")
         check_headers(self.headers, f"{kind}'s credentials")
         check_url(str(self.endpoint), f"{kind}'s address")
+        if self.limits is not None:
+            self._within = self.limits.policy(self.content)
 
     # ---------------------------------------------------------------- the worker's side
     def _timeout(self) -> float:
@@ -99,15 +102,15 @@ class Backend(Otlp):
     def _http_wire(self) -> HttpWire:
         return HttpWire(traces_url(str(self.endpoint)), dict(self.headers or {}), compression="gzip")
 
-    def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
+    def _rendered(self, ended: Ended, shown: Seen) -> Rendered:
         if self.limits is None:
-            return super()._rendered(ended, policy)
+            return super()._rendered(ended, shown)
         render = super()._rendered
-        return self.limits.rendered(self.limits.policy(policy), lambda smaller: render(ended, smaller))
+        return self.limits.rendered(self._within, lambda policy: render(ended, seen(ended, policy)))
 
     def _own(self, ended: Ended, shown: Seen) -> Mapping[str, Any]:
         own = super()._own(ended, shown)
-        return own if self.limits is None else self.limits.within(own)
+        return own if self.limits is None or not own else self.limits.within(own)
 
 
 class MeasuringBackend(Backend):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from ..content import ContentPolicy
 from ..content.visible import Visible
 from ..dialects import collector as dialect
-from ..dialects.langfuse import TraceFacts, is_environment
+from ..dialects.langfuse import TraceFacts, facts_of, is_environment
 from ..dialects.rendered import Attributes, Rendered
 from ..errors import ConfigurationError
 from ..step import Lineage, Step
 from ..weave import Ended
-from .seen import Seen, seen
+from .seen import Seen
 
 
 class BothDialects:
@@ -31,10 +30,10 @@ class BothDialects:
                 "of a-z, 0-9, - and _, not beginning with langfuse."
             )
 
-    def of(self, ended: Ended, policy: ContentPolicy) -> Callable[[Step, Visible], Rendered]:
+    def of(self, ended: Ended, shown: Seen) -> Callable[[Step, Visible], Rendered]:
         """What renders the step that `ended` is, in both."""
         parent = _step_above(ended)
-        facts = self._facts(seen(ended, policy), parent)
+        facts = self._facts(shown, parent)
         return lambda step, content: dialect.render(step, content, facts, _hexadecimal(parent))
 
     def beside(self, ended: Ended, shown: Seen) -> Attributes:
@@ -45,7 +44,7 @@ class BothDialects:
 
     def _facts(self, shown: Seen, parent: Lineage | None) -> TraceFacts:
         environment = self.environment.lower() if self.environment else None
-        return TraceFacts(shown.root_name, environment, self.release, app_root=parent is None)
+        return facts_of(shown.root_name, environment, self.release, None, parent is None)
 
 
 def _step_above(ended: Ended) -> Lineage | None:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -33,6 +33,8 @@ BATCH_SPANS = 512
 DELAY_SECONDS = 1.0
 _IDLE_SECONDS = 1.0
 _PARKED_SECONDS = 0.05  # how often a stop asks whether there is still something to wait for
+_INBOX = 64  # spans
+_LARGE = 32 * 1024  # bytes
 _SCORES_AT_ONCE = 32  # each may be a request of its own: what cannot be delivered must not take its time for all
 
 Export = Callable[[list[Ended]], int | Receipt]
@@ -84,6 +86,8 @@ class Delivery:
     def _begin(self) -> None:
         self._offered = self._exported = 0
         self._dropped, self._failed = Counter[str](), Counter[str]()
+        self._inbox: deque[Waiting] = deque()  # what came last: put into the queue a few at a time
+        self._inbox_most = min(_INBOX, self._most, self._batch)
         self._queue = WaitingSpans(self._most, self._most_bytes)
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -100,6 +104,7 @@ class Delivery:
         Each one offered is exported, dropped, failed or still queued. `queued` includes the batch under way and what
         waits in a spool; `reasons` says why those dropped and failed are lost: `{reason: how many}`.
         """
+        self._take_in()
         with self._condition:
             counts = {
                 "offered": self._offered,
@@ -116,8 +121,8 @@ class Delivery:
     # ---------------------------------------------------------------- the application's side
     def put(self, ended: Ended) -> None:
         """Queue a span, or drop and count it where the queue is full. What `accepts` refuses is not counted at all."""
-        if self.accepts(ended):
-            self._put(ended)
+        if self._accepts is None or self._accepts(ended):
+            self._put(ended if type(ended) is Ended and ended.weight else _known(ended))
 
     def accepts(self, ended: Ended) -> bool:
         """Whether this destination takes the span."""
@@ -126,27 +131,18 @@ class Delivery:
     def put_score(self, score: Score) -> None:
         """Queue a score; nothing where the receiver takes none, or its trace goes another way."""
         if self.export_scores is not None and (not self.routed or self.name in score.route):
-            self._put(score)
+            self._put(_Other(score))
 
-    def _put(self, item: Ended | Score) -> None:
-        new = _known(item)
+    def _put(self, new: Waiting) -> None:
+        inbox = self._inbox
+        inbox.append(new)
+        if len(inbox) >= self._inbox_most or new.weight > _LARGE or self._prompt or self._thread is None:
+            self._take_in()
+
+    def _take_in(self) -> None:
+        """Put into the queue what came since the last time, in the order in which it came."""
         with self._condition:
-            self._offered += 1
-            if self._stopped:
-                self._dropped["stopped"] += 1
-                return
-            self._open[self._round] += 1
-            gone = self._queue.add(new, self._round)
-            first = False
-            if gone:
-                first = "queue_full" not in self._dropped
-                self._drop(gone, "queue_full")
-            if self._thread is None:
-                self._start()
-            else:
-                waiting = self._queue.count
-                if waiting == self._batch or (self._prompt and waiting == 1):
-                    self._condition.notify_all()
+            first = self._queue_up()
         if first:
             log.warning(
                 "spanloom: the queue of %s is full (%d spans, about %d MB): dropping, and counting",
@@ -155,8 +151,31 @@ class Delivery:
                 self._most_bytes // 1_000_000,
             )
 
+    def _queue_up(self) -> bool:
+        """As `_take_in`, under the lock: whether this is the first time that something was dropped."""
+        inbox, queue, round = self._inbox, self._queue, self._round
+        before, dropped_before, came = queue.count, "queue_full" in self._dropped, 0
+        while inbox:
+            new = inbox.popleft()
+            came += 1
+            if self._stopped:
+                self._dropped["stopped"] += 1
+                continue
+            self._open[round] += 1
+            if gone := queue.add(new, round):
+                self._drop(gone, "queue_full")
+        self._offered += came
+        if self._stopped or not came:
+            return False
+        if self._thread is None:
+            self._start()
+        elif queue.count >= self._batch > before or (self._prompt and not before):
+            self._condition.notify_all()
+        return not dropped_before and "queue_full" in self._dropped
+
     def wake(self) -> None:
         """Begin to send what is queued, without waiting for a full batch."""
+        self._take_in()
         with self._condition:
             self._wanted = self._queue.count > 0
             if self._wanted and self._thread is None:
@@ -200,6 +219,7 @@ class Delivery:
         there, counts as queued too, and is not waited for where its receiver is away.
         """
         done = self._flush(timeout, stopping=True)
+        self._take_in()
         with self._condition:
             self._stopped = True
             self._drop(self._queue.clear(), "shutdown")
@@ -303,6 +323,7 @@ class Delivery:
             if self._prompt and not self._wait(_IDLE_SECONDS, 1):
                 return None if self._stopped else []
             self._wait(self._delay, self._batch)
+            self._queue_up()
             batch = self._queue.take(self._batch)
             self._under_way += len(batch)
             if not self._queue.count:
@@ -331,14 +352,14 @@ class _Other:
         self.weight, self.error = SPAN_BYTES, False
 
 
-def _known(item: Any) -> Waiting:
-    """The item as the queue sees it, looked at once for all destinations."""
-    if type(item) is not Ended:
-        return _Other(item)
-    if not item.weight:
-        span = item.span
+def _known(ended: Any) -> Waiting:
+    """The span as the queue sees it, looked at once for all destinations."""
+    if type(ended) is not Ended:
+        return _Other(ended)
+    if not ended.trace:
+        span = ended.span
         ids, status = getattr(span, "context", None), getattr(span, "status", None)
-        item.trace = ids.trace_id if ids is not None else -id(item)
-        item.error = status is not None and status.status_code is StatusCode.ERROR
-        item.weight = weight_of(item)
-    return item
+        ended.trace = ids.trace_id if ids is not None else -id(ended)
+        ended.error = status is not None and status.status_code is StatusCode.ERROR
+    ended.weight = weight_of(ended)
+    return ended

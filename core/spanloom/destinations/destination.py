@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
 from ..content import ContentPolicy
@@ -15,7 +14,7 @@ from ..content.plain import clean
 from ..content.visible import Visible
 from ..dialects import sampling as sampling_dialect
 from ..dialects.langfuse import SDKS_OWN
-from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known
+from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known, step_name
 from ..dialects.sampling import Kept
 from ..guard import GUARD
 from ..sampling.share import marked
@@ -23,6 +22,7 @@ from ..step import Outcome, Step
 from ..weave import Ended
 from .delivery import Delivery
 from .seen import Seen, seen, wait_for_vaults
+from .span_copy import EventCopy, SpanCopy
 
 
 class Destination(Protocol):
@@ -48,17 +48,20 @@ def visible(ended: Ended, policy: ContentPolicy) -> Visible:
     return seen(ended, policy).content
 
 
-def rendered(ended: Ended, policy: ContentPolicy, render: Callable[[Step, Visible], Rendered]) -> Rendered:
-    """`render` over what `policy` shows; where that fails, over structure alone; and a bare span in any case."""
-    shown = seen(ended, policy)
+def rendered(ended: Ended, shown: Seen, render: Callable[[Step, Visible], Rendered]) -> Rendered:
+    """`render` over what is shown; where that fails, over structure alone; and a bare span in any case."""
     step = shown.step
     assert step is not None
-    with suppress(Exception), GUARD.watching("spanloom.destinations.render"):
+    try:
         return render(step, shown.content)
-    with suppress(Exception), GUARD.watching("spanloom.destinations.render"):
+    except Exception as error:
+        _caught("spanloom.destinations.render", error)
+    try:
         return render(step, Visible())
+    except Exception as error:
+        _caught("spanloom.destinations.render", error)
     bare = {STEP_KIND: step.kind.value, STEP_OUTCOME: step.outcome.value if step.outcome else None}
-    return Rendered(shown.name, ended.span.kind, known(bare), error=step.outcome is Outcome.ERROR)
+    return Rendered(shown.name or step_name(step), ended.span.kind, known(bare), error=step.outcome is Outcome.ERROR)
 
 
 def copy_of(
@@ -69,48 +72,67 @@ def copy_of(
     parent: SpanContext | None,
     own: Mapping[str, Any],
     kept: Kept | None = None,
-) -> ReadableSpan:
+) -> SpanCopy:
     """The span as it goes to one destination. `own` are what goes out of the live span's attributes; what Langfuse's
     SDK notes there for itself stays out. `kept` says how the destination's sampling kept it.
 
     Names and descriptions are made clean text: one that is not would cost the whole batch.
     """
     span = ended.span
-    description = shown.status_description
-    status = Status(
-        StatusCode.ERROR if rendered.error else span.status.status_code,
-        clean(description) if description and span.status.status_code is StatusCode.ERROR else None,
-    )
-    if rendered.error and rendered.status_description:
-        status = Status(StatusCode.ERROR, clean(rendered.status_description))
-    return ReadableSpan(
-        name=clean(rendered.name),
-        context=span.context if kept is None or span.context is None else marked(span.context, kept.threshold),
-        parent=parent,
-        resource=resource,
-        attributes={
-            **{k: v for k, v in own.items() if not k.startswith(SDKS_OWN)},
-            **rendered.attributes,
-            **sampling_dialect.attributes(kept),
-        },
-        events=[
-            Event(clean(name), attributes, time_ns) for name, time_ns, attributes in (*shown.events, *rendered.events)
-        ],
-        links=shown.links,
-        kind=rendered.kind,
-        status=status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
+    context, attributes = span.context, rendered.attributes
+    if own:
+        attributes = {**{k: v for k, v in own.items() if not k.startswith(SDKS_OWN)}, **attributes}
+    if kept is not None:
+        attributes = {**attributes, **sampling_dialect.attributes(kept)}
+        if context is not None:
+            context = marked(context, kept.threshold)
+    events: Sequence[EventCopy] = ()
+    if shown.events or rendered.events:
+        events = [EventCopy(clean(name), said, time_ns) for name, time_ns, said in (*shown.events, *rendered.events)]
+    return SpanCopy(
+        clean(rendered.name),
+        context,
+        parent,
+        rendered.kind,
+        attributes,
+        events,
+        shown.links,
+        _status(span.status, shown, rendered),
+        span.start_time,
+        span.end_time,
+        resource,
+        span.instrumentation_scope,
     )
 
 
-def copies(batch: Sequence[Ended], policy: ContentPolicy, copy: Callable[[Ended], ReadableSpan]) -> list[ReadableSpan]:
+def _status(live: Status, shown: Seen, rendered: Rendered) -> Status:
+    failed = live.status_code is StatusCode.ERROR
+    if not (rendered.error or failed):
+        return _STATUSES[live.status_code]
+    description = (rendered.error and rendered.status_description) or (failed and shown.status_description)
+    return Status(StatusCode.ERROR, clean(description) if description else None)
+
+
+_STATUSES = {code: Status(code) for code in StatusCode}
+
+
+def copies(batch: Sequence[Ended], policy: ContentPolicy, copy: Callable[[Ended], SpanCopy]) -> list[Any]:
     """A copy of each span that can be copied: one that cannot does not take its batch with it."""
-    with suppress(Exception), GUARD.watching("spanloom.destinations.vaults"):
-        wait_for_vaults(batch, policy)
-    out: list[ReadableSpan] = []
+    if policy.vaults:
+        try:
+            wait_for_vaults(batch, policy)
+        except Exception as error:
+            _caught("spanloom.destinations.vaults", error)
+    out: list[Any] = []
     for ended in batch:
-        with suppress(Exception), GUARD.watching("spanloom.destinations.copy"):
+        try:
             out.append(copy(ended))
+        except Exception as error:
+            _caught("spanloom.destinations.copy", error)
     return out
+
+
+def _caught(where: str, error: Exception) -> None:
+    """Count and log it; a strict guard keeps it, and what it raises goes no further: the span goes out in any case."""
+    with suppress(Exception):
+        GUARD.caught(where, error)

@@ -28,6 +28,7 @@ from .langfuse_sdk import SDK_SCOPE, Leave, left_to_us
 from .queued import Options, Queued
 from .receipt import Receipt
 from .seen import Seen, seen, shown_of
+from .span_copy import SpanCopy
 from .wire.encoding import TRACES
 from .wire.http import AGAIN, JSON, HttpWire
 
@@ -36,6 +37,7 @@ _PATH = "/api/public/otel/v1/traces"
 _SCORES = "/api/public/scores"
 _SCORES_LANE = "scores"
 _TIMEOUT = 10.0  # seconds
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _INGESTION_VERSION = "4"  # 5 is refused; without it the server takes a slower path
 
 
@@ -166,20 +168,24 @@ class Langfuse(Queued):
         bodies = [score_dialect.langfuse(score, score.comment, environment) for score in shown]
         return self._exporter.post(_SCORES_LANE, bodies, receipt)
 
-    def _copy(self, ended: Ended) -> ReadableSpan:
+    def _copy(self, ended: Ended) -> SpanCopy:
         span, shown = ended.span, seen(ended, self.content)
         parent = self._exported_parent(ended)
-        facts = dialect.TraceFacts(
-            self._trace_name(ended, shown), self._environment(), self.release, self.version, app_root=parent is None
+        facts = dialect.facts_of(
+            self._trace_name(ended, shown), self._environment(), self.release, self.version, parent is None
         )
-        own = demoted(shown.attributes) if ended.repeats else shown.attributes
+        own = shown.attributes
+        if own and ended.repeats:
+            own = demoted(own)
         if ended.step is None:
             made = dialect.render_other(shown.name, span.kind, own, shown.content, facts)
         else:
-            made = rendered(ended, self.content, lambda step, content: dialect.render(step, content, facts))
-            own = dialect.beside(own)
+            made = rendered(ended, shown, lambda step, content: dialect.render(step, content, facts))
+            if own:
+                own = dialect.beside(own)
         kept = ended.kept_for(self.name)
-        made.attributes |= sampling_dialect.langfuse(kept)
+        if kept is not None:
+            made.attributes |= sampling_dialect.langfuse(kept)
         return copy_of(ended, shown, made, self._resource, parent, own, kept)
 
     def _environment(self) -> str | None:
@@ -188,15 +194,14 @@ class Langfuse(Queued):
     def _exported_parent(self, ended: Ended) -> SpanContext | None:
         """The nearest ancestor that goes to this destination too."""
         above = ended.lineage
-        while above is not None and not self._place_included(above):
+        while above is not None and (above.remote or above.scope is not None) and not self._place_included(above):
             above = above.parent
-        if above is None or ended.span.context is None:
+        context, parent = ended.span.context, ended.span.parent
+        if above is None or context is None:
             return None
-        if ended.span.parent is not None and ended.span.parent.span_id == above.span_id:
-            return ended.span.parent
-        return SpanContext(
-            ended.span.context.trace_id, above.span_id, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)
-        )
+        if parent is not None and parent.span_id == above.span_id:
+            return parent
+        return SpanContext(context.trace_id, above.span_id, is_remote=False, trace_flags=_SAMPLED)
 
     def _place_included(self, place: Lineage) -> bool:
         if place.remote:

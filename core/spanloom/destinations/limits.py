@@ -11,6 +11,7 @@ from ..dialects.rendered import Attributes, Rendered
 
 _TRIES = 4
 _LEAST_BYTES = 256
+_MOST_BYTES = 4  # of one character
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,15 @@ class Limits:
 
     def within(self, attributes: Mapping[str, Any]) -> Attributes:
         """`attributes` cut to the limits, each text at its end."""
-        return {key[: self.name_characters]: self._cut(value) for key, value in attributes.items()}
+        short = self.text_bytes // _MOST_BYTES
+        out: Attributes = {}
+        for key, value in attributes.items():
+            kind = type(value)
+            if (kind is str and len(value) > short) or kind is list or kind is tuple:
+                out[key[: self.name_characters]] = self._cut(value)
+            else:
+                out[key[: self.name_characters]] = value
+        return out
 
     def _cut(self, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
@@ -55,5 +64,6 @@ class Limits:
 
     def _too_long(self, value: Any) -> bool:
         return isinstance(value, str) and (
-            len(value) > self.text_bytes or (len(value) * 4 > self.text_bytes and len(value.encode()) > self.text_bytes)
+            len(value) > self.text_bytes
+            or (len(value) * _MOST_BYTES > self.text_bytes and len(value.encode()) > self.text_bytes)
         )

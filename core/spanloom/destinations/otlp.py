@@ -8,13 +8,12 @@ from typing import Any, Literal, TypeAlias, Unpack, cast, get_args
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
 
 from ..content import ContentPolicy
 from ..content.visible import Visible
 from ..dialects import genai, openinference
 from ..dialects.foreign import REPEATS
-from ..dialects.rendered import Rendered, known
+from ..dialects.rendered import Rendered
 from ..errors import ConfigurationError
 from ..step import Step
 from ..weave import Ended
@@ -27,6 +26,7 @@ from .exporter import MakeWire
 from .queued import Options, Queued
 from .receipt import Receipt
 from .seen import Seen, seen
+from .span_copy import SpanCopy
 from .wire import environment
 from .wire.encoding import TRACES
 from .wire.grpc import GrpcWire, credentials_of, target
@@ -187,18 +187,18 @@ class Otlp(Queued):
         assert self._exporter is not None
         return self._exporter.export(len(batch), copies(batch, self.content, self._copy))
 
-    def _copy(self, ended: Ended) -> ReadableSpan:
+    def _copy(self, ended: Ended) -> SpanCopy:
         shown = seen(ended, self.content)
-        made = self._stamped(ended, shown) if ended.step is None else self._rendered(ended, self.content)
+        made = self._stamped(ended, shown) if ended.step is None else self._rendered(ended, shown)
         own, kept = self._own(ended, shown), ended.kept_for(self.name)
         return copy_of(ended, shown, made, self._resource, ended.span.parent, own, kept)
 
-    def _rendered(self, ended: Ended, policy: ContentPolicy) -> Rendered:
-        return rendered(ended, policy, self._both.of(ended, policy) if self._both is not None else self._render)
+    def _rendered(self, ended: Ended, shown: Seen) -> Rendered:
+        return rendered(ended, shown, self._both.of(ended, shown) if self._both is not None else self._render)
 
     def _own(self, ended: Ended, shown: Seen) -> Mapping[str, Any]:
         """What goes out of the live span: others' attributes, and Spanloom's in the GenAI conventions."""
-        if ended.step is None or self._render is not openinference.render:
+        if not shown.attributes or ended.step is None or self._render is not openinference.render:
             return shown.attributes
         return genai.less_own(shown.attributes)
 
@@ -207,8 +207,11 @@ class Otlp(Queued):
 
         One that repeats the model call of a step says so, for those who add up; its tokens are its library's to tell.
         """
-        beside = self._both.beside(ended, shown) if self._both is not None else {}
-        stamp = {**beside, **genai.stamp(shown.content), **known({REPEATS: ended.repeats or None})}
+        stamp = genai.stamp(shown.content)
+        if self._both is not None:
+            stamp = {**self._both.beside(ended, shown), **stamp}
+        if ended.repeats:
+            stamp[REPEATS] = True
         return Rendered(shown.name, ended.span.kind, stamp)
 
 

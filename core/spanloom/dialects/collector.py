@@ -47,7 +47,7 @@ COUNTED_TWICE = r"^(gen_ai|llm|embedding|openinference|ai)\.|^(model|metadata\.u
 def render(step: Step, visible: Visible, trace: TraceFacts, parent: str | None) -> Rendered:
     """The step with both. `parent` is what stands under `PARENT`."""
     made = genai.render(step, visible)
-    theirs = langfuse.render(step, replace(visible, metadata={}), trace)
+    theirs = langfuse.render(step, _less_metadata(visible), trace)
     made.attributes = {**theirs.attributes, **made.attributes, **known({NAME: theirs.name, PARENT: parent})}
     return made
 
@@ -57,5 +57,9 @@ def beside(
 ) -> Attributes:
     """What stands beside the `own` attributes of another library's span. `repeats`: of a model call that is a step."""
     spoken = foreign.demoted(own) if repeats else dict(own)
-    theirs = langfuse.render_other("", SpanKind.INTERNAL, spoken, replace(visible, metadata={}), trace)
+    theirs = langfuse.render_other("", SpanKind.INTERNAL, spoken, _less_metadata(visible), trace)
     return {**theirs.attributes, **known({PARENT: parent})}
+
+
+def _less_metadata(visible: Visible) -> Visible:
+    return replace(visible, metadata={}) if visible.metadata else visible

@@ -7,16 +7,19 @@ backends still read it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from opentelemetry.trace import SpanKind
 
 from ..content.plain import label
 from ..content.visible import Visible
+from ..identity import NOBODY
 from ..step import FIRST_TOKEN, PROMPT_REPEATED, TOOL_CALL_DISPATCHED, Event, Kind, Outcome, Step
+from . import conversation
 from . import messages as shape
-from .rendered import STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known
+from .rendered import OUTCOMES, STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known, put
 
 _OPERATIONS = {
     Kind.LLM: "chat",
@@ -40,6 +43,18 @@ _PARAMETERS = {
     "reasoning_level": "gen_ai.request.reasoning.level",
 }  # fmt: skip
 
+_COMPLETION = "text_completion"
+_CHOICES = _PARAMETERS["choice_count"]
+_TARGETS: dict[Kind, Callable[[Step], str | None]] = {
+    Kind.LLM: attrgetter("request_model"),
+    Kind.EMBEDDING: attrgetter("request_model"),
+    Kind.RETRIEVER: attrgetter("data_source_id"),
+    Kind.TOOL: lambda step: step.tool_name or step.name,
+    Kind.AGENT: attrgetter("agent_name"),
+    Kind.WORKFLOW: attrgetter("workflow_name"),
+}
+
+_CALLS = {Kind.LLM, Kind.EMBEDDING}
 _NO_PROVIDER = {Kind.AGENT, Kind.WORKFLOW}  # they run in this process
 _BROKEN = {Outcome.ERROR, Outcome.CANCELLED, Outcome.ABANDONED, Outcome.INCOMPLETE}
 
@@ -73,10 +88,16 @@ _FORMER_PROVIDERS = {  # the values of gen_ai.system where they differ from gen_
 }
 
 
+_OPERATION = "gen_ai.operation.name"
+_HEADS: dict[Kind, Attributes] = {  # what every step of a kind says, to begin with
+    kind: {STEP_KIND: kind.value, **({_OPERATION: _OPERATIONS[kind]} if kind in _OPERATIONS else {})} for kind in Kind
+}
+
+
 def operation(step: Step) -> str | None:
     """`gen_ai.operation.name`; None for the kinds that the conventions have no operation for."""
-    if step.kind is Kind.LLM and step.completion:
-        return "text_completion"
+    if step.completion and step.kind is Kind.LLM:
+        return _COMPLETION
     return _OPERATIONS.get(step.kind)
 
 
@@ -85,14 +106,7 @@ def span_name(step: Step) -> str:
     op = operation(step)
     if op is None:
         return label(step.name) or step.kind.value
-    target = {
-        Kind.LLM: step.request_model,
-        Kind.EMBEDDING: step.request_model,
-        Kind.RETRIEVER: step.data_source_id,
-        Kind.TOOL: step.tool_name or step.name,
-        Kind.AGENT: step.agent_name,
-        Kind.WORKFLOW: step.workflow_name,
-    }[step.kind]
+    target = _TARGETS[step.kind](step)
     return f"{op} {label(target)}" if target else op
 
 
@@ -103,63 +117,105 @@ def span_kind(step: Step) -> SpanKind:
 
 def start_attributes(step: Step) -> Attributes:
     """What samplers may look at: operation, provider, model, tool and agent names."""
-    provider = None if step.kind in _NO_PROVIDER else step.provider
-    return known({
-        STEP_KIND: step.kind.value,
-        STEP_NAME: label(step.name),
-        "gen_ai.operation.name": operation(step),
-        "gen_ai.provider.name": provider,
-        "gen_ai.system": _FORMER_PROVIDERS.get(provider or "", provider),
-        "gen_ai.request.model": step.request_model,
-        "gen_ai.tool.name": label(step.tool_name or step.name) if step.kind is Kind.TOOL else None,
-        "gen_ai.agent.name": step.agent_name,
-        "gen_ai.workflow.name": step.workflow_name,
-        "server.address": step.server_address,
-        "server.port": step.server_port if step.server_address else None,
-    })  # fmt: skip
+    kind = step.kind
+    out = _HEADS[kind].copy()
+    put(out, STEP_NAME, label(step.name))
+    if (provider := step.provider) and kind not in _NO_PROVIDER:
+        put(out, "gen_ai.provider.name", provider)
+        put(out, "gen_ai.system", _FORMER_PROVIDERS.get(provider, provider))
+    if step.request_model is not None:
+        put(out, "gen_ai.request.model", step.request_model)
+    if kind is Kind.TOOL:
+        put(out, "gen_ai.tool.name", label(step.tool_name or step.name))
+    elif kind is Kind.LLM and step.completion:
+        out[_OPERATION] = _COMPLETION
+    if step.agent_name is not None:
+        put(out, "gen_ai.agent.name", step.agent_name)
+    if step.workflow_name is not None:
+        put(out, "gen_ai.workflow.name", step.workflow_name)
+    if step.server_address:
+        put(out, "server.address", step.server_address)
+        put(out, "server.port", step.server_port)
+    return out
 
 
 def structure(step: Step) -> Attributes:
     """All of a step but its content: what may stand on the live span."""
+    kind, outcome = step.kind, step.outcome
     out = start_attributes(step)
-    out |= known({
-        STEP_OUTCOME: step.outcome.value if step.outcome else None,
-        "error.type": step.error_type if step.outcome is Outcome.ERROR else None,
-        "gen_ai.tool.call.id": step.tool_call_id,
-        "gen_ai.tool.type": "function" if step.kind is Kind.TOOL else None,
-        "gen_ai.data_source.id": step.data_source_id,
-        "gen_ai.retrieval.top_k": step.top_k if step.kind is Kind.RETRIEVER else None,
-        "gen_ai.embeddings.dimension.count": step.embedding_dimension,
-        "spanloom.embeddings.count": step.embedding_count,
-        "spanloom.documents.count": step.document_count,
-        "langgraph.node": step.graph.get("node"),
-        "langgraph.step": step.graph.get("step"),
-    })  # fmt: skip
-    if step.kind in (Kind.LLM, Kind.EMBEDDING):
-        out |= known({
-            "gen_ai.response.model": step.response_model,
-            "gen_ai.response.id": step.response_id,
-            "gen_ai.response.finish_reasons": list(step.finish_reasons),
-            "openai.response.service_tier": step.service_tier if step.provider in _OPENAI else None,
-            "gen_ai.request.stream": step.streaming or None,
-            "gen_ai.response.time_to_first_chunk": seconds_to_first_token(step),
-            "spanloom.cache.hit": step.cache_hit or None,
-        })  # fmt: skip
-        out |= known({_PARAMETERS[name]: value for name, value in step.parameters.items() if name in _PARAMETERS})
-        if out.get(_PARAMETERS["choice_count"]) == 1:  # the default is not worth a word
-            del out[_PARAMETERS["choice_count"]]
-        out |= _usage(step)
+    if outcome is not None:
+        out[STEP_OUTCOME] = OUTCOMES[outcome]
+        if outcome is Outcome.ERROR:
+            put(out, "error.type", step.error_type)
+    if step.tool_call_id is not None:
+        put(out, "gen_ai.tool.call.id", step.tool_call_id)
+    if step.data_source_id is not None:
+        put(out, "gen_ai.data_source.id", step.data_source_id)
+    if step.embedding_dimension is not None:
+        put(out, "gen_ai.embeddings.dimension.count", step.embedding_dimension)
+    if step.embedding_count is not None:
+        put(out, "spanloom.embeddings.count", step.embedding_count)
+    if step.document_count is not None:
+        put(out, "spanloom.documents.count", step.document_count)
+    if graph := step.graph:
+        put(out, "langgraph.node", graph.get("node"))
+        put(out, "langgraph.step", graph.get("step"))
+    if kind in _CALLS:
+        _of_a_call(step, out)
+    elif kind is Kind.TOOL:
+        out["gen_ai.tool.type"] = "function"
+    elif kind is Kind.RETRIEVER:
+        put(out, "gen_ai.retrieval.top_k", step.top_k)
     return out
 
 
-def _usage(step: Step) -> Attributes:
-    """Tokens; on the spans of calls only, since backends add up what parents and children say (pain 12)."""
-    if step.usage is None:
-        return {}
-    counts = step.usage.inclusive()
-    if step.kind is Kind.EMBEDDING:
-        counts.pop("output_tokens", None)
-    return {_USAGE[name]: count for name, count in counts.items()}
+def beside(step: Step) -> Attributes:
+    """What of `structure` stands under no name of the GenAI conventions: it is in copies of other dialects too."""
+    out: Attributes = {}
+    if step.server_address:
+        put(out, "server.address", step.server_address)
+        put(out, "server.port", step.server_port)
+    if step.outcome is Outcome.ERROR:
+        put(out, "error.type", step.error_type)
+    if step.embedding_count is not None:
+        put(out, "spanloom.embeddings.count", step.embedding_count)
+    if step.document_count is not None:
+        put(out, "spanloom.documents.count", step.document_count)
+    if graph := step.graph:
+        put(out, "langgraph.node", graph.get("node"))
+        put(out, "langgraph.step", graph.get("step"))
+    if step.kind in _CALLS:
+        if step.service_tier is not None and step.provider in _OPENAI:
+            put(out, "openai.response.service_tier", step.service_tier)
+        if step.cache_hit:
+            put(out, "spanloom.cache.hit", step.cache_hit)
+    return out
+
+
+def _of_a_call(step: Step, out: Attributes) -> None:
+    put(out, "gen_ai.response.model", step.response_model)
+    put(out, "gen_ai.response.id", step.response_id)
+    if step.finish_reasons:
+        put(out, "gen_ai.response.finish_reasons", list(step.finish_reasons))
+    if step.service_tier is not None and step.provider in _OPENAI:
+        put(out, "openai.response.service_tier", step.service_tier)
+    if step.streaming:
+        put(out, "gen_ai.request.stream", step.streaming)
+    if step.first_token_ns is not None:
+        out["gen_ai.response.time_to_first_chunk"] = seconds_to_first_token(step)
+    if step.cache_hit:
+        put(out, "spanloom.cache.hit", step.cache_hit)
+    for name, value in step.parameters.items():
+        if name in _PARAMETERS:
+            put(out, _PARAMETERS[name], value)
+    if out.get(_CHOICES) == 1:  # the default is not worth a word
+        del out[_CHOICES]
+    if step.usage is not None:  # on the spans of calls only: backends add up what parents and children say (pain 12)
+        counts = step.usage.inclusive()
+        if step.kind is Kind.EMBEDDING:
+            counts.pop("output_tokens", None)
+        for name, count in counts.items():
+            out[_USAGE[name]] = count
 
 
 def cost(step: Step) -> Attributes:
@@ -167,13 +223,14 @@ def cost(step: Step) -> Attributes:
 
     Worked out on the worker, so that it is on the copies, not on the live span.
     """
-    if step.cost is None or step.kind not in (Kind.LLM, Kind.EMBEDDING):
+    known_cost = step.cost
+    if known_cost is None or step.kind not in _CALLS:
         return {}
     return {
-        "gen_ai.usage.cost": float(step.cost.total),
-        "spanloom.cost.input": float(step.cost.input),
-        "spanloom.cost.output": float(step.cost.output),
-        "spanloom.cost.currency": step.cost.currency,
+        "gen_ai.usage.cost": float(known_cost.total),
+        "spanloom.cost.input": float(known_cost.input),
+        "spanloom.cost.output": float(known_cost.output),
+        "spanloom.cost.currency": known_cost.currency,
     }
 
 
@@ -184,12 +241,14 @@ def repeats(step: Step) -> Attributes:
     return {REPEATS_IN_TRACE: step.repeats.trace, REPEATS_IN_MINUTE: step.repeats.minute}
 
 
-def prompt_hashes(visible: Visible) -> Attributes:
-    """SHA-256 of the whole prompt, and of the template that it was made from; the values may be None."""
-    return {
-        "spanloom.prompt.hash": visible.prompt_hash,
-        "spanloom.prompt.template.hash": visible.template_hash,
-    }
+def hashes(visible: Visible, out: Attributes) -> None:
+    """SHA-256 of the whole prompt, of the template that it was made from, and of the answer, where they are told."""
+    if visible.prompt_hash is not None:
+        put(out, "spanloom.prompt.hash", visible.prompt_hash)
+    if visible.template_hash is not None:
+        put(out, "spanloom.prompt.template.hash", visible.template_hash)
+    if visible.completion_hash is not None:
+        put(out, "spanloom.completion.hash", visible.completion_hash)
 
 
 def less_own(attributes: Mapping[str, Any]) -> Attributes:
@@ -199,67 +258,81 @@ def less_own(attributes: Mapping[str, Any]) -> Attributes:
 
 def identity(visible: Visible) -> Attributes:
     """Who the span belongs to. Metadata keys stand under `spanloom.metadata.`."""
+    out: Attributes = {}
     who = visible.identity
-    out = known({
-        "user.id": who.user_id,
-        "session.id": who.session_id,
-        "gen_ai.conversation.id": who.session_id,
-        "spanloom.tenant": who.tenant,
-        "spanloom.tags": list(who.tags),
-        "gen_ai.prompt.name": who.prompt.name if who.prompt else None,
-        "gen_ai.prompt.version": str(who.prompt.version) if who.prompt and who.prompt.version is not None else None,
-    })  # fmt: skip
-    return out | {f"spanloom.metadata.{k}": v for k, v in shape.flat(visible.metadata).items()}
+    if who is not NOBODY:
+        put(out, "user.id", who.user_id)
+        if who.session_id is not None:
+            put(out, "session.id", who.session_id)
+            put(out, "gen_ai.conversation.id", who.session_id)
+        put(out, "spanloom.tenant", who.tenant)
+        if who.tags:
+            put(out, "spanloom.tags", list(who.tags))
+        if (prompt := who.prompt) is not None:
+            put(out, "gen_ai.prompt.name", prompt.name)
+            if prompt.version is not None:
+                put(out, "gen_ai.prompt.version", str(prompt.version))
+    if visible.metadata:
+        for key, value in shape.flat(visible.metadata).items():
+            out[f"spanloom.metadata.{key}"] = value
+    return out
 
 
 def stamp(visible: Visible) -> Attributes:
     """What a span of another library is given of the trace it belongs to."""
-    return known({
-        "user.id": visible.identity.user_id,
-        "session.id": visible.identity.session_id,
-        "spanloom.vault.status": visible.vault_status,
-    })  # fmt: skip
+    out: Attributes = {}
+    if visible.identity is not NOBODY:
+        put(out, "user.id", visible.identity.user_id)
+        put(out, "session.id", visible.identity.session_id)
+    put(out, "spanloom.vault.status", visible.vault_status)
+    return out
 
 
 def content(step: Step, visible: Visible) -> Attributes:
     """What the policy let through, as JSON strings."""
-    out: dict[str, Any] = {
-        **prompt_hashes(visible),
-        "spanloom.completion.hash": visible.completion_hash,
-        "spanloom.content.truncated": visible.truncated or None,
-        "spanloom.vault.status": visible.vault_status,
-    }
-    system, conversation = shape.split_system(visible.input_messages)
-    if system:
-        out["gen_ai.system_instructions"] = shape.as_json(shape.system_instructions(system))
-    if conversation:
-        out["gen_ai.input.messages"] = shape.as_json(shape.messages(conversation))
+    out: Attributes = {}
+    hashes(visible, out)
+    if visible.truncated:
+        put(out, "spanloom.content.truncated", visible.truncated)
+    if visible.vault_status is not None:
+        put(out, "spanloom.vault.status", visible.vault_status)
+    if visible.input_messages:
+        system, said = shape.split_system(visible.input_messages)
+        if system:
+            put(out, "gen_ai.system_instructions", shape.as_json(shape.system_instructions(system)))
+        if said:
+            put(out, "gen_ai.input.messages", conversation.in_genai(said))
     if visible.output_messages:
-        out["gen_ai.output.messages"] = shape.as_json(
-            shape.output_messages(visible.output_messages, broken=step.outcome in _BROKEN)
-        )
+        answer = shape.output_messages(visible.output_messages, broken=step.outcome in _BROKEN)
+        put(out, "gen_ai.output.messages", shape.as_json(answer))
     if visible.tool_definitions:
-        out["gen_ai.tool.definitions"] = shape.as_json(shape.tool_definitions(visible.tool_definitions))
-    if step.kind is Kind.TOOL:
-        out["gen_ai.tool.description"] = visible.tool_description
-    for key, value in (
-        ("gen_ai.tool.call.arguments", visible.arguments),
-        ("gen_ai.tool.call.result", visible.result),
-        ("spanloom.step.input", visible.input),
-        ("spanloom.step.output", visible.output),
-        ("spanloom.prompt.variables", visible.prompt_variables),
-    ):
-        if value is not None:
-            out[key] = value if isinstance(value, str) else shape.as_json(value)
-    out["gen_ai.retrieval.query.text"] = visible.query
+        put(out, "gen_ai.tool.definitions", shape.as_json(shape.tool_definitions(visible.tool_definitions)))
+    if visible.tool_description is not None and step.kind is Kind.TOOL:
+        put(out, "gen_ai.tool.description", visible.tool_description)
+    if visible.arguments is not None:
+        put(out, "gen_ai.tool.call.arguments", _text(visible.arguments))
+    if visible.result is not None:
+        put(out, "gen_ai.tool.call.result", _text(visible.result))
+    if visible.input is not None:
+        put(out, "spanloom.step.input", _text(visible.input))
+    if visible.output is not None:
+        put(out, "spanloom.step.output", _text(visible.output))
+    if visible.prompt_variables is not None:
+        put(out, "spanloom.prompt.variables", _text(visible.prompt_variables))
+    if visible.query is not None:
+        put(out, "gen_ai.retrieval.query.text", visible.query)
     if visible.documents:
-        out["gen_ai.retrieval.documents"] = shape.as_json(shape.documents(visible.documents))
-    return known(out)
+        put(out, "gen_ai.retrieval.documents", shape.as_json(shape.documents(visible.documents)))
+    return out
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else shape.as_json(value)
 
 
 def events(step: Step, visible: Visible) -> list[tuple[str, int, Attributes]]:
     """The step's events and, for an error, the `exception` event."""
-    out = [(e.name, e.time_ns, event_attributes(e)) for e in step.events]
+    out = [(e.name, e.time_ns, event_attributes(e)) for e in step.events] if step.events else []
     if step.outcome is Outcome.ERROR and step.error_type:
         out.append((
             "exception",
@@ -275,10 +348,10 @@ def events(step: Step, visible: Visible) -> list[tuple[str, int, Attributes]]:
 
 def event_attributes(event: Event) -> Attributes:
     """The attributes of one of Spanloom's own events."""
-    if event.name == TOOL_CALL_DISPATCHED:
-        return known({"gen_ai.tool.name": event.data.get("name"), "gen_ai.tool.call.id": event.data.get("id")})
     if event.name == FIRST_TOKEN:
         return {}
+    if event.name == TOOL_CALL_DISPATCHED:
+        return known({"gen_ai.tool.name": event.data.get("name"), "gen_ai.tool.call.id": event.data.get("id")})
     if event.name == PROMPT_REPEATED:
         return {REPEATS_IN_TRACE: event.data["trace"], REPEATS_IN_MINUTE: event.data["minute"]}
     return known({f"spanloom.event.{k}": v for k, v in event.data.items()})
@@ -287,16 +360,15 @@ def event_attributes(event: Event) -> Attributes:
 def render(step: Step, visible: Visible) -> Rendered:
     """The whole span: structure, identity, and content as far as it is visible."""
     error = step.outcome is Outcome.ERROR
+    attributes = structure(step)
+    attributes |= cost(step)
+    attributes |= repeats(step)
+    attributes |= identity(visible)
+    attributes |= content(step, visible)
     return Rendered(
         name=span_name(step),
         kind=span_kind(step),
-        attributes={
-            **structure(step),
-            **cost(step),
-            **repeats(step),
-            **identity(visible),
-            **content(step, visible),
-        },
+        attributes=attributes,
         events=events(step, visible),
         error=error,
         status_description=(visible.error_message or step.error_type) if error else None,

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.trace import SpanKind
 
-from ..content.plain import label, plain
+from ..content.plain import label
 from ..content.visible import Visible
+from ..identity import NOBODY
 from ..step import Kind, Outcome, Step
 from ..usage import Cost
-from . import genai
+from . import conversation, genai
 from . import messages as shape
-from .rendered import STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known, step_name
+from .rendered import OUTCOMES, STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known, put, step_name
 
 _TYPES = {
     Kind.LLM: "generation",
@@ -36,6 +38,13 @@ _TYPES = {
     Kind.PARSER: "span",
     Kind.OTHER: "span",
 }
+
+_HEADS: dict[Kind, Attributes] = {  # what every step of a kind says, to begin with
+    kind: {STEP_KIND: kind.value, "langfuse.observation.type": type} for kind, type in _TYPES.items()
+}
+
+_CALLS = {Kind.LLM, Kind.EMBEDDING}
+_METADATA = "langfuse.observation.metadata."
 
 SDKS_OWN = "langfuse.internal."
 """How the keys begin that Langfuse's SDK notes on live spans for itself."""
@@ -53,37 +62,63 @@ _BUCKETS = {
 
 @dataclass(frozen=True, slots=True)
 class TraceFacts:
-    """What Langfuse wants on every span of a trace. `app_root` marks the top span of this app in the trace."""
+    """What Langfuse wants on every span of a trace. `app_root` marks the top span of this app in the trace.
+
+    `attributes` are these, as attributes: the same on span after span.
+    """
 
     name: str = ""
     environment: str | None = None
     release: str | None = None
     version: str | None = None
     app_root: bool = False
+    attributes: Attributes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        own = known({
+            "langfuse.trace.name": label(self.name),
+            "langfuse.environment": self.environment,
+            "langfuse.release": self.release,
+            "langfuse.version": self.version,
+            "langfuse.internal.is_app_root": True if self.app_root else None,
+        })  # fmt: skip
+        object.__setattr__(self, "attributes", own)
+
+
+@lru_cache(maxsize=1_024)
+def facts_of(
+    name: str, environment: str | None, release: str | None, version: str | None, app_root: bool
+) -> TraceFacts:
+    """The `TraceFacts` of that trace: one object for all of its spans."""
+    return TraceFacts(name, environment, release, version, app_root)
 
 
 def render(step: Step, visible: Visible, trace: TraceFacts) -> Rendered:
     """The step as a Langfuse observation."""
-    error = step.outcome is Outcome.ERROR
-    attributes: dict[str, Any] = {
-        STEP_KIND: step.kind.value,
-        STEP_NAME: label(step.name),
-        STEP_OUTCOME: step.outcome.value if step.outcome else None,
-        "langfuse.observation.type": _TYPES[step.kind],
-        "langfuse.observation.level": "ERROR" if error else "WARNING" if step.outcome is Outcome.INCOMPLETE else None,
-        "langfuse.observation.status_message": _status(step, visible),
-        **trace_attributes(visible, trace),
-        **_observation_metadata(step, visible),
-    }
-    if step.kind in (Kind.LLM, Kind.EMBEDDING):
-        attributes |= _generation(step, visible)
+    kind, outcome = step.kind, step.outcome
+    out = _HEADS[kind].copy()
+    put(out, STEP_NAME, label(step.name))
+    if outcome is not None:
+        out[STEP_OUTCOME] = OUTCOMES[outcome]
+    status = None
+    if outcome is not None and outcome is not Outcome.OK:
+        status = _status(step, visible)
+        put(out, "langfuse.observation.status_message", status)
+        if outcome is Outcome.ERROR or outcome is Outcome.INCOMPLETE:
+            out["langfuse.observation.level"] = "ERROR" if outcome is Outcome.ERROR else "WARNING"
+    out |= trace_attributes(visible, trace)
+    _observation_metadata(step, visible, out)
+    if kind in _CALLS:
+        _generation(step, visible, out)
+    _input_output(step, visible, out)
+    error = outcome is Outcome.ERROR
     return Rendered(
         name=step_name(step),
         kind=SpanKind.INTERNAL,
-        attributes={**known(attributes), **_input_output(step, visible)},  # also an empty answer: both keys or neither
-        events=[(e.name, e.time_ns, genai.event_attributes(e)) for e in step.events],
+        attributes=out,
+        events=[(e.name, e.time_ns, genai.event_attributes(e)) for e in step.events] if step.events else [],
         error=error,
-        status_description=_status(step, visible) if error else None,
+        status_description=status if error else None,
     )
 
 
@@ -102,20 +137,21 @@ def render_other(name: str, kind: SpanKind, own: Attributes, visible: Visible, t
 
 def trace_attributes(visible: Visible, trace: TraceFacts) -> Attributes:
     """User, session, tags, environment, release and version: Langfuse takes the latest value on any span."""
+    out = trace.attributes.copy()
     who = visible.identity
-    metadata = {**shape.flat(visible.metadata), **({"tenant": who.tenant} if who.tenant else {})}
-    return known({
-        "user.id": who.user_id,
-        "session.id": who.session_id,
-        "langfuse.trace.name": label(trace.name),
-        "langfuse.trace.tags": list(who.tags),
-        "langfuse.environment": trace.environment,
-        "langfuse.release": trace.release,
-        "langfuse.version": trace.version,
-        "langfuse.internal.is_app_root": True if trace.app_root else None,
-        **({f"langfuse.trace.metadata.{k}": v for k, v in metadata.items()} if trace.app_root else {}),
-        **{f"langfuse.observation.metadata.{k}": v for k, v in metadata.items()},
-    })  # fmt: skip
+    metadata = shape.flat(visible.metadata) if visible.metadata else {}
+    if who is not NOBODY:
+        put(out, "user.id", who.user_id)
+        put(out, "session.id", who.session_id)
+        if who.tags:
+            put(out, "langfuse.trace.tags", list(who.tags))
+        if who.tenant:
+            metadata["tenant"] = who.tenant
+    for key, value in metadata.items():
+        put(out, _METADATA + key, value)
+        if trace.app_root:
+            put(out, f"langfuse.trace.metadata.{key}", value)
+    return out
 
 
 _ENVIRONMENT = re.compile(r"(?!langfuse)[a-z0-9_-]{1,40}")
@@ -126,13 +162,11 @@ def is_environment(name: str) -> bool:
     return _ENVIRONMENT.fullmatch(name.lower()) is not None
 
 
-def _generation(step: Step, visible: Visible) -> Attributes:
-    out: dict[str, Any] = {
-        "langfuse.observation.model.name": step.response_model or step.request_model,
-        "langfuse.observation.model.parameters": shape.as_json(plain(step.parameters)) if step.parameters else None,
-    }
+def _generation(step: Step, visible: Visible, out: Attributes) -> None:
+    put(out, "langfuse.observation.model.name", step.response_model or step.request_model)
+    put(out, "langfuse.observation.model.parameters", shape.parameters(step))
     if step.cache_hit:  # said as zeros: where usage is missing, the server counts the text itself and charges for it
-        out["langfuse.observation.usage_details"] = shape.as_json({"input": 0, "output": 0})
+        out["langfuse.observation.usage_details"] = '{"input":0,"output":0}'
     elif step.usage:
         out["langfuse.observation.usage_details"] = shape.as_json(usage_details(step))
     if step.cost is not None:
@@ -141,9 +175,8 @@ def _generation(step: Step, visible: Visible) -> Attributes:
         out["langfuse.observation.completion_start_time"] = iso(step.first_token_ns)
     prompt = visible.identity.prompt
     if prompt is not None and step.kind is Kind.LLM and (version := _whole(prompt.version)) is not None:
-        out["langfuse.observation.prompt.name"] = prompt.name
-        out["langfuse.observation.prompt.version"] = version
-    return out
+        put(out, "langfuse.observation.prompt.name", prompt.name)
+        put(out, "langfuse.observation.prompt.version", version)
 
 
 def usage_details(step: Step) -> dict[str, int]:
@@ -170,25 +203,28 @@ def beside(attributes: Mapping[str, Any]) -> Attributes:
 def iso(time_ns: int) -> str:
     """The time as Langfuse parses it: ISO 8601 in UTC with microseconds."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return f"{_to_the_second(seconds)}.{rest // 1000:06d}Z"
 
 
-def _input_output(step: Step, visible: Visible) -> Attributes:
-    """Input and output: both keys or neither, since one of them alone stops the server's search for both."""
+@lru_cache(maxsize=64)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _input_output(step: Step, visible: Visible, out: Attributes) -> None:
+    """Input and output: both keys or neither, since one of them alone stops the server's search for both; so also an
+    empty answer is there."""
     given, answer = shape.given_and_answer(step, visible)
-    if visible.input_messages or visible.tool_definitions:
-        chat = shape.chat_messages(visible.input_messages)
-        given = {"messages": chat, "tools": _tools(visible)} if visible.tool_definitions else chat
+    if visible.tool_definitions:
+        chat, tools = conversation.in_chat(visible.input_messages), shape.as_json(_tools(visible))
+        given = f'{{"messages":{chat},"tools":{tools}}}'
+    elif visible.input_messages:
+        given = conversation.in_chat(visible.input_messages)
     if visible.output_messages:
-        said = shape.chat_messages(visible.output_messages)
-        answer = said[0] if len(said) == 1 else said
-    if given is None and answer is None:
-        return {}
-    return {
-        "langfuse.observation.input": _text(given),
-        "langfuse.observation.output": _text(answer),
-    }
+        answer = conversation.answer_in_chat(visible.output_messages)
+    if given is not None or answer is not None:
+        out["langfuse.observation.input"] = given if isinstance(given, str) else shape.as_json(given)
+        out["langfuse.observation.output"] = answer if isinstance(answer, str) else shape.as_json(answer)
 
 
 def _tools(visible: Visible) -> list[dict[str, Any]]:
@@ -198,47 +234,63 @@ def _tools(visible: Visible) -> list[dict[str, Any]]:
     ]
 
 
-def _observation_metadata(step: Step, visible: Visible) -> Attributes:
+def _observation_metadata(step: Step, visible: Visible, out: Attributes) -> None:
     """Raw values under dotted keys; `langgraph_node` and `langgraph_step` draw the agent graph."""
-    facts: Mapping[str, Any] = {
-        "langgraph_node": step.graph.get("node"),
-        "langgraph_step": step.graph.get("step"),
-        "outcome": step.outcome.value if step.outcome not in (None, Outcome.OK) else None,
-        "tool_call_id": step.tool_call_id,
-        "tool_description": visible.tool_description,
-        "finish_reason": step.finish_reasons[0] if step.finish_reasons else None,
-        "response_id": step.response_id,
-        "reasoning_tokens": step.usage.reasoning_tokens if step.usage else None,
-        "provider": step.provider,
-        "model": step.request_model if step.kind not in (Kind.LLM, Kind.EMBEDDING) else None,
-        "cache_hit": step.cache_hit or None,
-        "top_k": step.top_k,
-        "data_source_id": step.data_source_id,
-        "workflow_name": step.workflow_name,
-        "embedding_count": step.embedding_count,
-        "embedding_dimension": step.embedding_dimension,
-        "prompt_hash": visible.prompt_hash,
-        "prompt_template_hash": visible.template_hash,
-        "prompt_repeats_trace": step.repeats.trace if step.repeats else None,
-        "prompt_repeats_minute": step.repeats.minute if step.repeats else None,
-        "completion_hash": visible.completion_hash,
-        "content_truncated": visible.truncated or None,
-        "vault_status": visible.vault_status,
-        "prompt_variables": None if visible.prompt_variables is None else _text(visible.prompt_variables),
-        "exception_stack": visible.error_stack if step.outcome is Outcome.ERROR else None,
-    }
-    return {f"langfuse.observation.metadata.{k}": v for k, v in facts.items() if v is not None}
+    if graph := step.graph:
+        put(out, f"{_METADATA}langgraph_node", graph.get("node"))
+        put(out, f"{_METADATA}langgraph_step", graph.get("step"))
+    if (outcome := step.outcome) is not None and outcome is not Outcome.OK:
+        put(out, f"{_METADATA}outcome", OUTCOMES[outcome])
+        if outcome is Outcome.ERROR:
+            put(out, f"{_METADATA}exception_stack", visible.error_stack)
+    if step.tool_call_id is not None:
+        put(out, f"{_METADATA}tool_call_id", step.tool_call_id)
+    if step.finish_reasons:
+        put(out, f"{_METADATA}finish_reason", step.finish_reasons[0])
+    if step.response_id is not None:
+        put(out, f"{_METADATA}response_id", step.response_id)
+    if step.usage is not None:
+        put(out, f"{_METADATA}reasoning_tokens", step.usage.reasoning_tokens)
+    if step.provider is not None:
+        put(out, f"{_METADATA}provider", step.provider)
+    if step.request_model is not None and step.kind not in _CALLS:
+        put(out, f"{_METADATA}model", step.request_model)
+    if step.cache_hit:
+        put(out, f"{_METADATA}cache_hit", step.cache_hit)
+    if step.top_k is not None:
+        put(out, f"{_METADATA}top_k", step.top_k)
+    if step.data_source_id is not None:
+        put(out, f"{_METADATA}data_source_id", step.data_source_id)
+    if step.workflow_name is not None:
+        put(out, f"{_METADATA}workflow_name", step.workflow_name)
+    if step.embedding_count is not None:
+        put(out, f"{_METADATA}embedding_count", step.embedding_count)
+    if step.embedding_dimension is not None:
+        put(out, f"{_METADATA}embedding_dimension", step.embedding_dimension)
+    if (repeats := step.repeats) is not None:
+        put(out, f"{_METADATA}prompt_repeats_trace", repeats.trace)
+        put(out, f"{_METADATA}prompt_repeats_minute", repeats.minute)
+    if visible.tool_description is not None:
+        put(out, f"{_METADATA}tool_description", visible.tool_description)
+    if visible.prompt_hash is not None:
+        put(out, f"{_METADATA}prompt_hash", visible.prompt_hash)
+    if visible.template_hash is not None:
+        put(out, f"{_METADATA}prompt_template_hash", visible.template_hash)
+    if visible.completion_hash is not None:
+        put(out, f"{_METADATA}completion_hash", visible.completion_hash)
+    if visible.truncated:
+        put(out, f"{_METADATA}content_truncated", visible.truncated)
+    if visible.vault_status is not None:
+        put(out, f"{_METADATA}vault_status", visible.vault_status)
+    if (variables := visible.prompt_variables) is not None:
+        put(out, f"{_METADATA}prompt_variables", variables if isinstance(variables, str) else shape.as_json(variables))
 
 
 def _status(step: Step, visible: Visible) -> str | None:
     if step.outcome is Outcome.ERROR:
         kind = step.error_type or "error"
         return f"{kind}: {visible.error_message}" if visible.error_message else kind
-    return None if step.outcome in (None, Outcome.OK) else step.outcome.value
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else shape.as_json(value)
+    return None if step.outcome is None or step.outcome is Outcome.OK else step.outcome.value
 
 
 def _whole(version: int | str | None) -> int | None:

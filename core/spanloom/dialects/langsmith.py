@@ -7,11 +7,13 @@ LangSmith's own `session_id` is a project.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..content.visible import Visible
-from ..step import Kind, Step
-from . import genai
+from ..step import Kind, Message, Step
+from . import conversation, genai
 from . import messages as shape
 from .rendered import Attributes, Rendered, known, step_name
 
@@ -25,41 +27,25 @@ _RUN_TYPES = {
     Kind.PARSER: "parser",
 }
 
-_SAID_TWICE = (
-    "gen_ai.system_instructions",
-    "gen_ai.input.messages",
-    "gen_ai.output.messages",
-    "gen_ai.tool.call.arguments",
-    "gen_ai.tool.call.result",
-    "gen_ai.retrieval.query.text",
-    "gen_ai.retrieval.documents",
-    "spanloom.step.input",
-    "spanloom.step.output",
-)
-
 
 def render(step: Step, visible: Visible) -> Rendered:
     """The step as a run: the GenAI conventions' span, with LangSmith's run type, name, metadata, input and output."""
-    made = genai.render(step, visible)
-    attributes = {
-        key: value
-        for key, value in made.attributes.items()
-        if key not in _SAID_TWICE and not key.startswith("spanloom.metadata.")
-    }
+    beside = replace(
+        visible, input=None, output=None, input_messages=(), output_messages=(), arguments=None, result=None,
+        query=None, documents=(), metadata={},
+    )  # fmt: skip
+    made = genai.render(step, beside)
     who = visible.identity
     metadata = {"user_id": who.user_id, "session_id": who.session_id, "tenant": who.tenant}
-    made.attributes = {
-        **attributes,
-        **known({
-            "langsmith.span.kind": _RUN_TYPES.get(step.kind, "chain"),
-            "langsmith.trace.name": step_name(step),
-            "langsmith.span.tags": ", ".join(who.tags),
-            **_usage(step),
-            **{f"langsmith.metadata.{k}": v for k, v in {**shape.flat(visible.metadata), **metadata}.items()},
-            "gen_ai.prompt": _object("input", _given(step, visible)),
-            "gen_ai.completion": _object("output", _answer(step, visible)),
-        }),
-    }  # fmt: skip
+    made.attributes |= known({
+        "langsmith.span.kind": _RUN_TYPES.get(step.kind, "chain"),
+        "langsmith.trace.name": step_name(step),
+        "langsmith.span.tags": ", ".join(who.tags),
+        **_usage(step),
+        **{f"langsmith.metadata.{k}": v for k, v in {**shape.flat(visible.metadata), **metadata}.items()},
+        "gen_ai.prompt": _given(step, visible),
+        "gen_ai.completion": _answer(step, visible),
+    })  # fmt: skip
     return made
 
 
@@ -76,26 +62,30 @@ def _usage(step: Step) -> Attributes:
     }
 
 
-def _given(step: Step, visible: Visible) -> Any:
+def _given(step: Step, visible: Visible) -> str | None:
     if visible.input_messages:
-        return {"messages": shape.chat_messages(visible.input_messages)}
+        return _messages(visible.input_messages)
     match step.kind:
         case Kind.TOOL:
-            return visible.arguments
+            return _object("input", visible.arguments)
         case Kind.RETRIEVER | Kind.RERANKER:
-            return None if visible.query is None else {"query": visible.query}
-    return visible.input
+            return None if visible.query is None else shape.as_json({"query": visible.query})
+    return _object("input", visible.input)
 
 
-def _answer(step: Step, visible: Visible) -> Any:
+def _answer(step: Step, visible: Visible) -> str | None:
     if visible.output_messages:
-        return {"messages": shape.chat_messages(visible.output_messages)}
+        return _messages(visible.output_messages)
     match step.kind:
         case Kind.TOOL:
-            return visible.result
+            return _object("output", visible.result)
         case Kind.RETRIEVER | Kind.RERANKER:
-            return {"documents": shape.documents(visible.documents)} if visible.documents else None
-    return visible.output
+            return shape.as_json({"documents": shape.documents(visible.documents)}) if visible.documents else None
+    return _object("output", visible.output)
+
+
+def _messages(items: Sequence[Message]) -> str:
+    return f'{{"messages":{conversation.in_chat(items)}}}'
 
 
 def _object(name: str, value: Any) -> str | None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
+import orjson
+
+from ..content.plain import plain
 from ..content.visible import Visible
 from ..step import (
     Document,
@@ -25,15 +29,44 @@ from ..step import (
 
 def as_json(value: Any) -> str:
     """Compact JSON of a plain value (what `content.plain` returns)."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # what it does not take and `json` does: keys that are no text, numbers of more than 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def parameters(step: Step) -> str | None:
+    """The step's sampling parameters as JSON; None where it has none."""
+    given = step.parameters
+    if not given:
+        return None
+    return as_json(given if all(map(_is_plain, given, given.values())) else plain(given))
+
+
+def _is_plain(key: Any, value: Any) -> bool:
+    """Whether the two are what `plain` leaves as they are; most parameters are."""
+    kind = type(value)
+    return (
+        type(key) is str
+        and key.isascii()
+        and (
+            kind is bool
+            or (kind is int and -_LARGE < value < _LARGE)
+            or (kind is float and isfinite(value))
+            or (kind is str and value.isascii())
+        )
+    )
+
+
+_LARGE = 1 << 63
 
 
 # ---------------------------------------------------------------- the GenAI conventions
 def part(p: Part) -> dict[str, Any]:
     """A message part by the conventions' JSON schema (`{"type": …, …}`)."""
+    if isinstance(p, Text):  # as most are
+        return {"type": "text", "content": p.content}
     match p:
-        case Text(content):
-            return {"type": "text", "content": content}
         case Reasoning(content):
             return {"type": "reasoning", "content": content}
         case ToolCall(name, arguments, id):
@@ -52,13 +85,21 @@ def part(p: Part) -> dict[str, Any]:
                     "size": size,
                 }
             )
-        case OtherPart(type, value):
-            return _some({"type": type, "content": value})
+        case OtherPart(kind, value):
+            return _some({"type": kind, "content": value})
+
+
+def message(m: Message) -> dict[str, Any]:
+    """`{role, parts, name?}`."""
+    out: dict[str, Any] = {"role": m.role, "parts": [part(p) for p in m.parts]}
+    if m.name is not None:
+        out["name"] = m.name
+    return out
 
 
 def messages(items: Iterable[Message]) -> list[dict[str, Any]]:
     """`gen_ai.input.messages`: `[{role, parts, name?}]`."""
-    return [_some({"role": m.role, "parts": [part(p) for p in m.parts], "name": m.name}) for m in items]
+    return [message(m) for m in items]
 
 
 def output_messages(items: Iterable[Message], *, broken: bool = False) -> list[dict[str, Any]]:
@@ -66,11 +107,7 @@ def output_messages(items: Iterable[Message], *, broken: bool = False) -> list[d
 
     `broken` says that the step ended before the model's answer was whole.
     """
-    return [
-        {**_some({"role": m.role, "parts": [part(p) for p in m.parts], "name": m.name}),
-         "finish_reason": finish_reason(m, broken=broken)}
-        for m in items
-    ]  # fmt: skip
+    return [{**message(m), "finish_reason": finish_reason(m, broken=broken)} for m in items]
 
 
 _FINISH_REASONS = {  # the providers' words in the conventions'
@@ -101,7 +138,11 @@ def finish_reason(m: Message, *, broken: bool = False) -> str:
 
 def split_system(items: Sequence[Message]) -> tuple[list[Message], list[Message]]:
     """System messages apart from the conversation."""
-    return [m for m in items if m.role == "system"], [m for m in items if m.role != "system"]
+    system: list[Message] = []
+    conversation: list[Message] = []
+    for m in items:
+        (system if m.role == "system" else conversation).append(m)
+    return system, conversation
 
 
 def system_instructions(items: Iterable[Message]) -> list[dict[str, Any]]:
@@ -119,7 +160,20 @@ def tool_definitions(items: Iterable[ToolDefinition]) -> list[dict[str, Any]]:
 
 def documents(items: Iterable[Document]) -> list[dict[str, Any]]:
     """`gen_ai.retrieval.documents`: `[{id, score, content?, metadata?}]`."""
-    return [_some({"id": d.id, "score": d.score, "content": d.content, "metadata": d.metadata or None}) for d in items]
+    return [_document(d) for d in items]
+
+
+def _document(d: Document) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    if d.id is not None:
+        out["id"] = d.id
+    if d.score is not None:
+        out["score"] = d.score
+    if d.content is not None:
+        out["content"] = d.content
+    if d.metadata:
+        out["metadata"] = d.metadata
+    return out
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,13 +188,12 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------- what a step was given, and what it answered
 def given_and_answer(step: Step, visible: Visible) -> tuple[Any, Any]:
     """The two by the step's kind, messages apart; None for what there is not."""
-    match step.kind:
-        case Kind.TOOL:
-            return visible.arguments, visible.result
-        case Kind.RETRIEVER | Kind.RERANKER:
-            return visible.query, documents(visible.documents) or None
-        case _:
-            return visible.input, visible.output
+    kind = step.kind
+    if kind is Kind.TOOL:
+        return visible.arguments, visible.result
+    if kind is Kind.RETRIEVER or kind is Kind.RERANKER:
+        return visible.query, documents(visible.documents) or None
+    return visible.input, visible.output
 
 
 # ---------------------------------------------------------------- OpenAI's shape, which Langfuse's view understands
@@ -148,9 +201,17 @@ def chat_messages(items: Iterable[Message]) -> list[dict[str, Any]]:
     """`[{role, content, tool_calls?, tool_call_id?}]`: a message with several tool answers becomes several."""
     out: list[dict[str, Any]] = []
     for m in items:
+        if len(m.parts) == 1 and type(first := m.parts[0]) is Text:  # as most are
+            said = first.content
+            out.append(
+                {"role": m.role, "content": said}
+                if m.name is None
+                else {"role": m.role, "name": m.name, "content": said}
+            )
+            continue
         answers = [p for p in m.parts if isinstance(p, ToolCallResponse)]
         out += [_some({"role": "tool", "tool_call_id": a.id, "content": _text(a.response)}) for a in answers]
-        rest = [p for p in m.parts if not isinstance(p, ToolCallResponse)]
+        rest = [p for p in m.parts if not isinstance(p, ToolCallResponse)] if answers else m.parts
         if rest or not answers:
             out.append(_chat_message(m, rest))
     return out

@@ -38,7 +38,7 @@ def render(
     Times are nanoseconds since the epoch, token counts inclusive: `usage.input_tokens` contains the cached ones.
     """
     counted = step.usage is not None and step.kind in (Kind.LLM, Kind.EMBEDDING)
-    record = plain({
+    record = _plain({
         "outcome": step.outcome.value if step.outcome else None,
         "provider": step.provider,
         "request_model": step.request_model,
@@ -93,7 +93,7 @@ def render_other(
 
     An exception's type, message and stack are the attributes of its event, as the library wrote them.
     """
-    record = plain({
+    record = _plain({
         "outcome": Outcome.OK.value if error is None else Outcome.ERROR.value,
         "scope": scope,
         "role": role,
@@ -112,7 +112,7 @@ def render_other(
 def identity(visible: Visible) -> Record:
     """Who the span belongs to."""
     who = visible.identity
-    record: Record = plain({
+    record = _plain({
         "user": who.user_id,
         "session": who.session_id,
         "tenant": who.tenant,
@@ -184,6 +184,12 @@ def _own(step: Step, attributes: Mapping[str, Any]) -> Record:
         return {}
     ours = genai.structure(step)
     return {k: v for k, v in attributes.items() if k not in ours}
+
+
+def _plain(record: Record) -> Record:
+    """As plain values; what is not known is not read."""
+    known: Record = plain({k: v for k, v in record.items() if v is not None})
+    return known
 
 
 def _some(record: Record) -> Record:

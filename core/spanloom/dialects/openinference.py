@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..content.plain import label, plain
+from ..content.plain import label
 from ..content.visible import Visible
+from ..identity import NOBODY
 from ..step import (
     Document,
     Kind,
@@ -25,9 +26,9 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
-from . import genai
+from . import conversation, genai
 from . import messages as shape
-from .rendered import STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known, step_name
+from .rendered import OUTCOMES, STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known, put, step_name
 
 CONVENTIONS = "0.1.42"
 """The version of `openinference-semantic-conventions` that the names are from."""
@@ -47,6 +48,10 @@ KINDS = {
     Kind.PROMPT: "PROMPT",
     Kind.PARSER: "CHAIN",
     Kind.OTHER: "UNKNOWN",
+}
+
+_HEADS: dict[Kind, Attributes] = {  # what every step of a kind says, to begin with
+    kind: {STEP_KIND: kind.value, "openinference.span.kind": KINDS[kind]} for kind in Kind
 }
 
 _PROVIDERS = {  # where its name is not the GenAI conventions' own
@@ -88,14 +93,15 @@ _MOST_ITEMS = 100
 def render(step: Step, visible: Visible) -> Rendered:
     """The whole span: structure, identity, and content as far as it is visible."""
     error = step.outcome is Outcome.ERROR
-    spread, cut = _spread(step, visible)
+    out = _structure(step)
+    _identity(step, visible, out)
+    cut = _spread(step, visible, out)
+    _content(step, visible, cut, out)
+    _input_output(step, visible, out)
     return Rendered(
         name=step_name(step),
         kind=genai.span_kind(step),
-        attributes={
-            **known({**_structure(step), **_identity(step, visible), **_content(step, visible, cut), **spread}),
-            **_input_output(step, visible),
-        },
+        attributes=out,
         events=genai.events(step, visible),
         error=error,
         status_description=(visible.error_message or step.error_type) if error else None,
@@ -103,61 +109,61 @@ def render(step: Step, visible: Visible) -> Rendered:
 
 
 def _structure(step: Step) -> Attributes:
-    out: Attributes = {
-        STEP_KIND: step.kind.value,
-        STEP_NAME: label(step.name),
-        STEP_OUTCOME: step.outcome.value if step.outcome else None,
-        "openinference.span.kind": KINDS[step.kind],
-        "error.type": step.error_type if step.outcome is Outcome.ERROR else None,
-        "agent.name": step.agent_name,
-    }
-    parameters = shape.as_json(plain(step.parameters)) if step.parameters else None
-    match step.kind:
-        case Kind.LLM:
-            out |= {
-                "llm.model_name": step.response_model or step.request_model,
-                "llm.request.model_name": step.request_model,
-                "llm.response.model_name": step.response_model,
-                "llm.provider": _PROVIDERS.get(step.provider or "", step.provider),
-                "llm.system": _SYSTEMS.get(step.provider or ""),
-                "llm.invocation_parameters": parameters,
-                "llm.finish_reason": step.finish_reasons[0] if step.finish_reasons else None,
-                "spanloom.response.id": step.response_id,
-                "spanloom.response.time_to_first_chunk": genai.seconds_to_first_token(step),
-                "spanloom.cache.hit": step.cache_hit or None,
-                **genai.repeats(step),
-                **_token_counts(step),
-                **_cost(step),
-            }
-        case Kind.EMBEDDING:
-            out |= {
-                "embedding.model_name": step.response_model or step.request_model,
-                "embedding.invocation_parameters": parameters,
-                **_token_counts(step),
-                **_cost(step),
-            }
-        case Kind.TOOL:
-            out |= {"tool.name": label(step.tool_name or step.name), "tool.id": step.tool_call_id}
-        case Kind.RERANKER:
-            out |= {
-                "reranker.model_name": step.response_model or step.request_model,
-                "reranker.top_k": step.top_k,
-            }
+    kind, outcome = step.kind, step.outcome
+    out = _HEADS[kind].copy()
+    put(out, STEP_NAME, label(step.name))
+    if outcome is not None:
+        out[STEP_OUTCOME] = OUTCOMES[outcome]
+        if outcome is Outcome.ERROR:
+            put(out, "error.type", step.error_type)
+    if step.agent_name is not None:
+        put(out, "agent.name", step.agent_name)
+    if kind is Kind.LLM:
+        _of_a_model(step, out)
+    elif kind is Kind.EMBEDDING:
+        put(out, "embedding.model_name", step.response_model or step.request_model)
+        put(out, "embedding.invocation_parameters", shape.parameters(step))
+        _token_counts(step, out)
+        out |= _cost(step)
+    elif kind is Kind.TOOL:
+        put(out, "tool.name", label(step.tool_name or step.name))
+        put(out, "tool.id", step.tool_call_id)
+    elif kind is Kind.RERANKER:
+        put(out, "reranker.model_name", step.response_model or step.request_model)
+        put(out, "reranker.top_k", step.top_k)
     return out
 
 
-def _token_counts(step: Step) -> Attributes:
+def _of_a_model(step: Step, out: Attributes) -> None:
+    put(out, "llm.model_name", step.response_model or step.request_model)
+    put(out, "llm.request.model_name", step.request_model)
+    put(out, "llm.response.model_name", step.response_model)
+    if step.provider:
+        put(out, "llm.provider", _PROVIDERS.get(step.provider, step.provider))
+        put(out, "llm.system", _SYSTEMS.get(step.provider))
+    put(out, "llm.invocation_parameters", shape.parameters(step))
+    if step.finish_reasons:
+        put(out, "llm.finish_reason", step.finish_reasons[0])
+    put(out, "spanloom.response.id", step.response_id)
+    put(out, "spanloom.response.time_to_first_chunk", genai.seconds_to_first_token(step))
+    put(out, "spanloom.cache.hit", step.cache_hit or None)
+    out |= genai.repeats(step)
+    _token_counts(step, out)
+    out |= _cost(step)
+
+
+def _token_counts(step: Step, out: Attributes) -> None:
     if step.usage is None:
-        return {}
+        return
     counts = step.usage.inclusive()
     total = step.usage.total_tokens
     if step.kind is Kind.EMBEDDING:
         counts.pop("output_tokens", None)
         total = step.usage.input_tokens
-    return {
-        **{_COUNTS[name]: count for name, count in counts.items() if name in _COUNTS},
-        "llm.token_count.total": total,
-    }
+    for name, count in counts.items():
+        if name in _COUNTS:
+            put(out, _COUNTS[name], count)
+    put(out, "llm.token_count.total", total)
 
 
 def _cost(step: Step) -> Attributes:
@@ -172,42 +178,43 @@ def _cost(step: Step) -> Attributes:
     }
 
 
-def _identity(step: Step, visible: Visible) -> Attributes:
-    who = visible.identity
-    metadata = {**visible.metadata, **({"tenant": who.tenant} if who.tenant else {})}
-    prompt = who.prompt if step.kind in (Kind.LLM, Kind.PROMPT) else None
-    return {
-        "user.id": who.user_id,
-        "session.id": who.session_id,
-        "tag.tags": list(who.tags),
-        "metadata": shape.as_json(metadata) if metadata else None,
-        "prompt.id": prompt.name if prompt else None,
-        "llm.prompt_template.version": str(prompt.version) if prompt and prompt.version is not None else None,
-    }
+def _identity(step: Step, visible: Visible, out: Attributes) -> None:
+    who, metadata = visible.identity, visible.metadata
+    if who is not NOBODY:
+        put(out, "user.id", who.user_id)
+        put(out, "session.id", who.session_id)
+        if who.tags:
+            put(out, "tag.tags", list(who.tags))
+        if who.tenant:
+            metadata = {**metadata, "tenant": who.tenant}
+        if (prompt := who.prompt) is not None and (step.kind is Kind.LLM or step.kind is Kind.PROMPT):
+            put(out, "prompt.id", prompt.name)
+            put(out, "llm.prompt_template.version", None if prompt.version is None else str(prompt.version))
+    if metadata:
+        put(out, "metadata", shape.as_json(metadata))
 
 
-def _content(step: Step, visible: Visible, cut: int) -> Attributes:
-    variables = visible.prompt_variables
-    return {
-        "tool.description": visible.tool_description if step.kind is Kind.TOOL else None,
-        "reranker.query": visible.query if step.kind is Kind.RERANKER else None,
-        "llm.prompt_template.variables": None if variables is None else shape.as_json(variables),
-        **genai.prompt_hashes(visible),
-        "spanloom.completion.hash": visible.completion_hash,
-        "spanloom.content.truncated": (visible.truncated + cut) or None,
-    }
+def _content(step: Step, visible: Visible, cut: int, out: Attributes) -> None:
+    if visible.tool_description is not None and step.kind is Kind.TOOL:
+        put(out, "tool.description", visible.tool_description)
+    if visible.query is not None and step.kind is Kind.RERANKER:
+        put(out, "reranker.query", visible.query)
+    if visible.prompt_variables is not None:
+        put(out, "llm.prompt_template.variables", shape.as_json(visible.prompt_variables))
+    genai.hashes(visible, out)
+    put(out, "spanloom.content.truncated", (visible.truncated + cut) or None)
 
 
 # ---------------------------------------------------------------- input.value and output.value
-def _input_output(step: Step, visible: Visible) -> Attributes:
+def _input_output(step: Step, visible: Visible, out: Attributes) -> None:
     """What tables and sessions show: the last thing said as text, a model's whole conversation as JSON."""
     given, answer = shape.given_and_answer(step, visible)
-    if visible.input_messages:
-        chat = step.kind is Kind.LLM and not step.completion
-        given = {"messages": shape.chat_messages(visible.input_messages)} if chat else _last(visible.input_messages)
-    if visible.output_messages:
-        answer = _last(visible.output_messages)
-    return {**_value("input", given), **_value("output", answer)}
+    if visible.input_messages and step.kind is Kind.LLM and not step.completion:
+        out["input.value"] = f'{{"messages":{conversation.in_chat(visible.input_messages)}}}'
+        out["input.mime_type"] = "application/json"
+    else:
+        _value("input", _last(visible.input_messages) if visible.input_messages else given, out)
+    _value("output", _last(visible.output_messages) if visible.output_messages else answer, out)
 
 
 def _last(items: Sequence[Message]) -> Any:
@@ -216,43 +223,65 @@ def _last(items: Sequence[Message]) -> Any:
     return message["content"] if isinstance(message["content"], str) and "tool_calls" not in message else message
 
 
-def _value(name: str, value: Any) -> Attributes:
+def _value(name: str, value: Any, out: Attributes) -> None:
     if value is None:
-        return {}
-    if isinstance(value, str):
-        return {f"{name}.value": value, f"{name}.mime_type": "text/plain"}
-    return {f"{name}.value": shape.as_json(value), f"{name}.mime_type": "application/json"}
+        return
+    text = isinstance(value, str)
+    out[f"{name}.value"] = value if text else shape.as_json(value)
+    out[f"{name}.mime_type"] = "text/plain" if text else "application/json"
 
 
 # ---------------------------------------------------------------- lists, spread over numbered attributes
-def _spread(step: Step, visible: Visible) -> tuple[Attributes, int]:
-    """The lists of the step's content, and how many of their items were left out."""
-    if step.kind is Kind.LLM and step.completion:
-        lists = [
-            ("llm.prompts", "prompt.text", visible.input_messages),
-            ("llm.choices", "completion.text", visible.output_messages),
-        ]
-        texts = [(f"{prefix}.{{}}.", [{key: _text(m)} for m in items]) for prefix, key, items in lists]
+def _spread(step: Step, visible: Visible, out: Attributes) -> int:
+    """The lists of the step's content; returns how many of their items were left out."""
+    kind, cut = step.kind, 0
+    if kind is Kind.LLM and step.completion:
+        prompts = [{"prompt.text": _text(m)} for m in visible.input_messages]
+        choices = [{"completion.text": _text(m)} for m in visible.output_messages]
+        cut += _number("llm.prompts", prompts, _ends(prompts), out)
+        cut += _number("llm.choices", choices, _ends(choices), out)
     else:
-        texts = [
-            ("llm.input_messages.{}.", [flat for m in visible.input_messages for flat in _message(m)]),
-            ("llm.output_messages.{}.", [flat for m in visible.output_messages for flat in _message(m)]),
-        ]
-    documents = "reranker.output_documents.{}." if step.kind is Kind.RERANKER else "retrieval.documents.{}."
-    given = visible.input if step.kind is Kind.EMBEDDING else None
-    embedded = given if isinstance(given, list) else [] if given is None else [given]
-    out: Attributes = {}
-    cut = 0
-    for prefix, all_items in (
-        *texts,
-        ("llm.tools.{}.", [_tool(t) for t in visible.tool_definitions]),
-        (documents, [_document(d) for d in visible.documents]),
-        ("embedding.embeddings.{}.", [{"embedding.text": _as_text(text)} for text in embedded]),
-    ):
-        items = _ends(all_items) if prefix.startswith("llm.") else all_items[:_MOST_ITEMS]
-        cut += len(all_items) - len(items)
-        out |= {prefix.format(n) + key: value for n, item in enumerate(items) for key, value in item.items()}
-    return out, cut
+        if visible.input_messages:
+            said = _said(visible.input_messages)
+            cut += _number("llm.input_messages", said, _ends(said), out)
+        if visible.output_messages:
+            said = _said(visible.output_messages)
+            cut += _number("llm.output_messages", said, _ends(said), out)
+    if visible.tool_definitions:
+        tools = [_tool(t) for t in visible.tool_definitions]
+        cut += _number("llm.tools", tools, _ends(tools), out)
+    if found := visible.documents:
+        documents = [_document(d) for d in found[:_MOST_ITEMS]]
+        name = "reranker.output_documents" if kind is Kind.RERANKER else "retrieval.documents"
+        cut += _number(name, found, documents, out)
+    if kind is Kind.EMBEDDING and visible.input is not None:
+        given = visible.input if isinstance(visible.input, list) else [visible.input]
+        texts = [{"embedding.text": _as_text(text)} for text in given[:_MOST_ITEMS]]
+        cut += _number("embedding.embeddings", given, texts, out)
+    return cut
+
+
+def _number(name: str, items: Sequence[Any], kept: Sequence[Attributes], out: Attributes) -> int:
+    """Write what is kept of `items`; returns how many are not."""
+    for n, item in enumerate(kept):
+        head = f"{name}.{n}."
+        for key, value in item.items():
+            put(out, head + key, value)
+    return len(items) - len(kept)
+
+
+def _said(items: Sequence[Message]) -> list[Attributes]:
+    """`message.*` of each message. What is made of one stays with it, as in `conversation`."""
+    out: list[Attributes] = []
+    for m in items:
+        made = m.made.get(_MADE)
+        if made is None:
+            made = m.made[_MADE] = tuple(_message(m))
+        out += made
+    return out
+
+
+_MADE = "dialects.openinference"
 
 
 def _ends(items: list[Attributes]) -> list[Attributes]:
@@ -272,6 +301,9 @@ def _ends(items: list[Attributes]) -> list[Attributes]:
 
 def _message(m: Message) -> Iterable[Attributes]:
     """`message.*` of one message; each answer of a tool in it is a message of its own."""
+    if len(m.parts) == 1 and type(said := m.parts[0]) is Text:  # as most are
+        yield known({"message.role": m.role, "message.name": m.name, "message.content": said.content})
+        return
     rest: list[Part] = []
     for p in m.parts:
         if isinstance(p, ToolCallResponse):
@@ -286,11 +318,11 @@ def _message(m: Message) -> Iterable[Attributes]:
     if not rest and m.parts:
         return
     out: Attributes = {"message.role": m.role, "message.name": m.name}
-    said = [p for p in rest if not isinstance(p, ToolCall)]
-    if all(isinstance(p, Text) for p in said):
-        out["message.content"] = "".join(p.content for p in said if isinstance(p, Text))
+    words = [p for p in rest if not isinstance(p, ToolCall)]
+    if all(isinstance(p, Text) for p in words):
+        out["message.content"] = "".join(p.content for p in words if isinstance(p, Text))
     else:
-        for n, p in enumerate(said[:_MOST_ITEMS]):
+        for n, p in enumerate(words[:_MOST_ITEMS]):
             out |= {f"message.contents.{n}.message_content.{key}": value for key, value in _part(p).items()}
     for n, call in enumerate([p for p in rest if isinstance(p, ToolCall)][:_MOST_ITEMS]):
         of_call = f"message.tool_calls.{n}.tool_call."
@@ -336,12 +368,13 @@ def _tool(t: ToolDefinition) -> Attributes:
 
 
 def _document(d: Document) -> Attributes:
-    return known({
-        "document.id": d.id,
-        "document.score": d.score,
-        "document.content": d.content,
-        "document.metadata": shape.as_json(d.metadata) if d.metadata else None,
-    })  # fmt: skip
+    out: Attributes = {}
+    put(out, "document.id", d.id)
+    put(out, "document.score", d.score)
+    put(out, "document.content", d.content)
+    if d.metadata:
+        put(out, "document.metadata", shape.as_json(d.metadata))
+    return out
 
 
 def _as_text(value: Any) -> str:

@@ -9,16 +9,20 @@ from typing import Any
 from opentelemetry.trace import SpanKind
 
 from ..content.plain import clean, label, plain
-from ..step import Kind, Step
+from ..step import Kind, Outcome, Step
 
 Attributes = dict[str, Any]
 """Span attributes: str, bool, int, float, or a list of one of them."""
 
 _INT_BITS = 64
+_LARGE = 1 << 63
 
 STEP_KIND = "spanloom.step.kind"
 STEP_NAME = "spanloom.step.name"
 STEP_OUTCOME = "spanloom.step.outcome"
+
+OUTCOMES = {outcome: outcome.value for outcome in Outcome}
+"""Their texts: an enumeration's own `value` costs as much as a handful of attributes."""
 
 
 @dataclass(slots=True)
@@ -39,22 +43,26 @@ def step_name(step: Step) -> str:
     return label(own or step.name) or step.kind.value
 
 
+def put(out: Attributes, key: str, value: Any) -> None:
+    """Set `key` to `value`, unless that is nothing (None, an empty text or list), or nothing that OTLP can carry."""
+    kind = type(value)
+    if kind is str:
+        if value:
+            out[key] = value if value.isascii() else clean(value)  # most are, and need no look at each character
+    elif kind is bool or kind is float or (kind is int and -_LARGE < value < _LARGE):
+        out[key] = value
+    elif value is not None:
+        kept = attribute(value)
+        if kept is not None and kept not in ("", []):
+            out[key] = kept
+
+
 def known(attributes: Mapping[str, Any]) -> Attributes:
-    """`attributes` without those that have no value (None, an empty text or list) or none that OTLP can carry."""
+    """`attributes` without those that are nothing, or nothing that OTLP can carry."""
     out: Attributes = {}
     for key, value in attributes.items():
-        if value is None:
-            continue
-        kind = type(value)
-        if kind is str:  # most are, and most are ASCII: this runs in the application's call
-            if value:
-                out[key] = value if value.isascii() else clean(value)
-        elif kind is bool or kind is float:
-            out[key] = value
-        else:
-            kept = attribute(value)
-            if kept is not None and kept not in ("", []):
-                out[key] = kept
+        if value is not None:
+            put(out, key, value)
     return out
 
 
@@ -70,5 +78,11 @@ def attribute(value: Any) -> Any:
     if isinstance(value, int):
         return value if value.bit_length() < _INT_BITS else clean(str(plain(value)))
     if isinstance(value, (list, tuple)):
-        return [kept for item in value if (kept := attribute(item)) is not None]
+        out = []
+        for item in value:
+            if type(item) is str and item.isascii():
+                out.append(item)
+            elif (kept := attribute(item)) is not None:
+                out.append(kept)
+        return out
     return None

@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import format_trace_id
 
+from ..live import LiveSpans
 from ..recorder import Recorder
 from ..step import Content, Kind, Message, Step, Text
 from ..usage import Usage
@@ -35,7 +36,7 @@ def make_sample() -> Sample:
     provider = TracerProvider(resource=RESOURCE, sampler=ALWAYS_ON, shutdown_on_exit=False)
     weave, kept = weave_of(provider), _Kept()
     weave.sinks = (kept,)
-    recorder = Recorder(provider.get_tracer(SCOPE), weave)
+    recorder = Recorder(LiveSpans(provider, provider.get_tracer(SCOPE), weave), weave)
     top = recorder.open(Step("top", Kind.CHAIN, "spanloom doctor", content=Content(input="Are you there?")))
     assert top is not None
     call = Step("call", Kind.LLM, "doctor", provider="spanloom", request_model="none", usage=Usage(4, 3))

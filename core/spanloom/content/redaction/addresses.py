@@ -23,8 +23,10 @@ _LONGEST_LOCAL = 64
 _VERSION = re.compile(r"\d+\.\d+(?:\.|$)")
 
 
-def emails(text: str) -> Iterator[Finding]:
+def emails(text: str, shape: bytes) -> Iterator[Finding]:
     """From each `@` back and forth."""
+    if b"@" not in shape:
+        return
     for at in _AT.finditer(text):
         here = at.start()
         before = _LOCAL.match(text[max(0, here - _LONGEST_LOCAL) : here][::-1])
@@ -57,8 +59,19 @@ _LOOK_BACK = 16
 _PERSONAL_V6 = [ipaddress.ip_network(n) for n in ("2000::/3", "fc00::/7", "fe80::/10")]
 
 
-def ip_addresses(text: str) -> Iterator[Finding]:
+_V4_OUTLINE = re.compile(rb"0\.0{1,3}\.0{1,3}\.0")
+_V6_OUTLINE = re.compile(rb":(?::|[0a]{1,4}:[0a]{1,4}:[0a]{1,4}:)")  # it leaves groups out, or has eight of them
+
+
+def ip_addresses(text: str, shape: bytes) -> Iterator[Finding]:
     """Versions 4 and 6. Loopback, unspecified and broadcast addresses say nothing about anybody."""
+    if _V4_OUTLINE.search(shape):
+        yield from _version_4(text)
+    if _V6_OUTLINE.search(shape):
+        yield from _version_6(text)
+
+
+def _version_4(text: str) -> Iterator[Finding]:
     for match in _V4.finditer(text):
         before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
         address = ipaddress.IPv4Address(match[0]) if not re.search(r"(?:^|\.)0\d", match[0]) else None
@@ -69,6 +82,9 @@ def ip_addresses(text: str) -> Iterator[Finding]:
         if match[0].endswith(".0") and _PREFIX.match(text, match.end()):
             continue  # a network, and nobody's address
         yield Finding(match.start(), match.end(), Entity.IP)
+
+
+def _version_6(text: str) -> Iterator[Finding]:
     for match in _V6.finditer(text):
         written = match[0].rstrip(":") if not match[0].endswith("::") else match[0]
         try:

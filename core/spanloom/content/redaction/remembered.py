@@ -20,13 +20,15 @@ _TEXTS = 20_000
 _LEAST_CHARACTERS = 64  # below, looking is as quick as remembering
 _MOST_FINDINGS = 200
 _DIGEST_BYTES = 16
+_NAMES = 4_000
+_MOST_OF_A_NAME = 64  # characters
 
 
 class Remembered:
     """A redactor that asks `redactor` about each text once. Bounded; threads may share it.
 
     It remembers where the findings are and a keyed hash of each text (BLAKE2b, a random key that dies with the
-    process), never a text.
+    process), never a text; but of names (`is_bare`) the short ones in which nothing is found.
     """
 
     def __init__(self, redactor: Redactor, *, texts: int = _TEXTS) -> None:
@@ -34,6 +36,7 @@ class Remembered:
         self._texts = texts
         self._key = secrets.token_bytes(_DIGEST_BYTES)
         self._found: OrderedDict[bytes, Sequence[Finding]] = OrderedDict()
+        self._bare: set[str] = set()
         self.after_fork()
         if hasattr(os, "register_at_fork"):
             again = weakref.WeakMethod(self.after_fork)
@@ -45,6 +48,23 @@ class Remembered:
     def after_fork(self) -> None:
         """In a forked child: whatever thread held the lock is gone."""
         self._lock = threading.Lock()
+
+    def is_bare(self, name: str) -> bool:
+        """Whether nothing is found in what a step, a tool or a key is called: the same names come with every span.
+        False where the redactor raises."""
+        if name in self._bare:
+            return True
+        if len(name) > _MOST_OF_A_NAME:
+            return False
+        try:
+            bare = not self.redactor.find(name)
+        except Exception:  # `find` raises it where the name is redacted
+            return False
+        if bare:
+            if len(self._bare) >= _NAMES:  # names that are made up as they go: nothing is lost but time
+                self._bare = set()
+            self._bare.add(name)
+        return bare
 
     def find(self, text: str) -> Sequence[Finding]:
         """The findings of the redactor, which may raise."""

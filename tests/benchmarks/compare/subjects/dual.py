@@ -1,0 +1,35 @@
+"""The usual way to two destinations: OpenInference and Langfuse's handler, on one provider.
+
+For LlamaIndex Langfuse has no handler: OpenInference alone, into the OTLP exporter and into Langfuse's processor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import langfuse, openinference, subject
+from .provider import otlp, provider
+
+
+class Subject(subject.Subject):
+    def load(self, framework: str) -> None:
+        openinference.Subject(1).load(framework)
+        langfuse.Subject(1).load(framework)
+
+    def start(self, framework: str, url: str) -> None:
+        self._callbacks: list[Any] = []
+        self._provider = provider(otlp(url))
+        self._client = langfuse.client(url, self._provider)
+        openinference.instrument(framework, self._provider)
+        if framework == "langchain":
+            from langfuse.langchain import CallbackHandler
+
+            self._callbacks.append(CallbackHandler())
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"callbacks": self._callbacks}
+
+    def flush(self) -> None:
+        self._provider.force_flush()
+        self._client.flush()
