@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from llama_index.core.agent.workflow.workflow_events import ToolCall
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index_instrumentation.dispatcher import active_instrument_tags
@@ -32,6 +33,7 @@ from .streams import outcome_of, stream_of, when_collected
 _LLM, _TOOL, _CHAT, _CHAT_HISTORY = Family.LLM, Family.TOOL, Family.CHAT, Family.CHAT_HISTORY
 _WORKFLOW_STEP, _INTERNAL = Family.WORKFLOW_STEP, Family.INTERNAL
 _ANSWERS_IN_PIECES = frozenset({Family.QUERY, Family.SYNTHESIZE, Family.CHAT})
+_WHOLE = frozenset({ChatResponse, CompletionResponse})
 _FRAME_OF: dict[Family, type[StepFrame]] = {_LLM: ModelFrame, _CHAT: ChatFrame}
 
 restored: ContextVar[Context | None] = ContextVar("spanloom_llama_index_restored", default=None)
@@ -54,7 +56,7 @@ class Recording:
         return recorder.span_of(home) if home is not None and recorder is not None else None
 
     def _recorder(self) -> Recorder | None:
-        loom = self.loom or current_loom()
+        loom = self.loom if self.loom is not None else current_loom()
         return loom.recorder if loom is not None else None
 
     @guarded
@@ -196,7 +198,7 @@ class Recording:
         """Whether a step whose span has exited is still at work: what it returned has yet to be made."""
         family = frame.family
         if type(frame) is ModelFrame:
-            if not isinstance(result, (Generator, AsyncGenerator)):
+            if type(result) in _WHOLE or not isinstance(result, (Generator, AsyncGenerator)):
                 return False
             step.streaming = True
             if not frame.reported:  # a custom model without events: nobody tells when its stream has ended

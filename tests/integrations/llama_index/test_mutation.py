@@ -32,6 +32,7 @@ from llama_index.core.workflow import Event, StartEvent, StopEvent, Workflow, st
 from pydantic import BaseModel
 from spanloom.content.visible import Visible
 from spanloom.destinations.destination import visible
+from spanloom.destinations.weight import weight_of
 from spanloom_llama_index import translate
 from spanloom_llama_index.snapshots import said
 
@@ -184,6 +185,11 @@ CALLS: st.SearchStrategy[Call] = st.one_of(
 
 def told(traced: Any, call: Call, after: Callable[[Any], None], tags: dict[str, Any]) -> Visible:
     """What is recorded of `call`, where `after` is done to everything once each callback has returned."""
+    tell(call, after, tags)
+    return shown(traced)
+
+
+def tell(call: Call, after: Callable[[Any], None], tags: dict[str, Any]) -> None:
     instance, method, args, kwargs, result = call
     span_id = f"{type(instance).__name__}.{method}-{uuid.uuid4()}"
     bound = inspect.signature(getattr(instance, method)).bind(*args, **kwargs)
@@ -191,7 +197,6 @@ def told(traced: Any, call: Call, after: Callable[[Any], None], tags: dict[str, 
     after((args, kwargs, tags))
     dispatcher.span_exit(id_=span_id, bound_args=bound, instance=instance, result=result)
     after(result)
-    return shown(traced)
 
 
 def shown(traced: Any) -> Visible:
@@ -261,6 +266,28 @@ def test_cycles_and_what_stands_in_two_places_stay_what_they_are(traced: Any) ->
     cycle |= {"again": cycle["twice"], "self": cycle}
     shown = told(traced, (FunctionTool.from_defaults(add), "call", (), {"a": cycle}, None), spoil, {})
     assert shown.arguments == {"a": {"twice": ["x"], "again": ["x"], "self": "<circular>"}}
+
+
+LONG = "x" * 50_000
+FOUND = [NodeWithScore(node=TextNode(text=LONG), score=0.5)]
+
+
+@pytest.mark.parametrize(
+    ("call", "texts"),
+    [
+        ((FakeLLM(), "chat", ([ChatMessage(LONG)],), {}, ChatResponse(message=ChatMessage(LONG), raw=None)), 2),
+        ((FakeLLM(), "chat", ([ChatMessage(blocks=[TextBlock(text=LONG)] * 2)],), {}, None), 2),
+        ((Shelf(), "retrieve", ("what?",), {}, FOUND), 1),
+        ((RetrieverQueryEngine.from_args(Shelf(), llm=FakeLLM()), "query", (LONG,), {}, Response(LONG)), 2),
+        ((FunctionTool.from_defaults(add), "call", (), {"a": LONG}, ToolOutput("add", LONG, raw_input={})), 2),
+    ],
+    ids=["a chat", "blocks", "nodes", "a query", "a tool"],
+)
+def test_what_is_held_is_weighed_with_its_texts(traced: Any, call: Call, texts: int) -> None:
+    tell(call, nothing, {})
+    traced.flush()
+    (ended,) = traced.memory.spans
+    assert texts * len(LONG) <= weight_of(ended) <= texts * len(LONG) + 10_000
 
 
 # ---------------------------------------------------------------- messages that come again

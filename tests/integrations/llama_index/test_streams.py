@@ -8,6 +8,8 @@ import threading
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.chat_engine import (
@@ -19,7 +21,9 @@ from llama_index.core.chat_engine import (
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index.core.query_engine import RetrieverQueryEngine
 from opentelemetry import trace
+from spanloom.step import Kind, Step
 from spanloom.usage import Usage
+from spanloom_llama_index import models
 
 from tests.integrations.llama_index.fakes import FakeLLM, Shelf, probe
 
@@ -309,17 +313,19 @@ def _only(traced: Any) -> Any:
     return step
 
 
-class LongLLM(FakeLLM):
-    """Streams a hundred pieces; `tells` has what the provider says with some of them, by their place."""
+DELTA = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x"}}
 
+
+class LongLLM(FakeLLM):
+    """Streams `pieces` pieces; `tells` has what the provider says with some of them, by their place."""
+
+    pieces: int = 100
     tells: Any = None
 
     def _pieces(self, said: Any) -> Any:
-        for n in range(100):
-            raw = (self.tells or {}).get(
-                n, {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x"}}
-            )
-            yield ChatResponse(message=ChatMessage(role="assistant", content="x" * (n + 1)), delta="x", raw=raw)
+        for n in range(self.pieces):
+            message = ChatMessage(role="assistant", content="x" * (n + 1))
+            yield ChatResponse(message=message, delta="x", raw=self.tells.get(n, DELTA))
 
 
 ANTHROPIC = {
@@ -352,6 +358,47 @@ def test_what_a_provider_tells_at_the_ends_of_a_long_stream_is_read(
     assert (step.response_model, step.finish_reasons, step.usage) == (model, ("end_turn",), Usage(5, 7))
     assert step.chunks == 100
     assert [e.name for e in step.events] == ["first_token_received"]
+
+
+TELLING = st.sampled_from(
+    [
+        None,
+        DELTA,
+        *ANTHROPIC.values(),
+        *OPENAI.values(),
+        {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}, "service_tier": "flex"},
+        {"model": "tiny", "done_reason": "stop", "prompt_eval_count": 8, "eval_count": 3},
+        {"message": "Streaming", "usage_metadata": {"prompt_token_count": 9, "candidates_token_count": 4}},
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    first=st.lists(TELLING, min_size=4, max_size=4),
+    between=st.integers(0, 9),
+    last=st.lists(TELLING, min_size=1, max_size=8),
+)
+def test_a_stream_tells_what_its_chunks_tell_one_by_one(traced: Any, first: Any, between: int, last: Any) -> None:
+    told = [*first, *[DELTA] * between, *last]
+    alone = Step("run", Kind.LLM, "x")
+    for raw in told:
+        models.read(alone, ChatResponse(message=ChatMessage("x"), raw=raw))
+    list(LongLLM(pieces=len(told), tells=dict(enumerate(told))).stream_chat(QUESTION))
+    step = _only(traced)
+    traced.memory.spans.clear()
+    for fact in ("response_model", "response_id", "finish_reasons", "usage", "service_tier"):
+        assert getattr(step, fact) == getattr(alone, fact), fact
+
+
+class Unread:
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was read in the middle of a stream")
+
+
+def test_nothing_is_read_of_a_token_on_its_way(traced: Any) -> None:
+    list(LongLLM(tells=ANTHROPIC | {n: Unread() for n in range(10, 90)}).stream_chat(QUESTION))
+    assert _only(traced).usage == Usage(5, 7)
 
 
 def test_a_long_stream_that_is_left_tells_what_was_said_until_then(traced: Any) -> None:
