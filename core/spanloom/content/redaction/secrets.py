@@ -94,7 +94,7 @@ def _may_hold_a_key(text: str) -> bool:
     if "eyJ" in text:
         return True
     runs = text.encode("ascii", "replace").translate(_KEY_LETTERS)
-    return _KEY_RUN in runs and any(sign in text for sign in _KEY_SIGNS)
+    return _KEY_RUN in runs and bool([sign for sign in _KEY_SIGNS if sign in text])
 
 
 def secrets(text: str, shape: bytes) -> Iterator[Finding]:  # noqa: ARG001
@@ -134,14 +134,16 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
     yield from _named(text, spaced(lower))
 
 
+_WITH_STEM = [{stem: [n for n in names if stem in n] for stem in STEMS} for names in (WEAK, STRONG)]
+
+
 def _named(text: str, spaced: str) -> Iterator[tuple[int, int]]:
     """Whose name stands before: `password=…`, `<password>…</`, "the password is …"."""
     stems = [stem for stem in STEMS if stem in spaced]
     if not stems:
         return
-    for names, strong in ((STRONG, True), (WEAK, False)):
-        near = [name for name in names if any(stem in name for stem in stems)]
-        for end, name in ends(spaced, near, inside=True):
+    for strong in (True, False):
+        for end, name in ends(spaced, [n for stem in stems for n in _WITH_STEM[strong][stem]], inside=True):
             if text[end - len(name) - 1 : end - len(name)] == "$":
                 continue  # of the shell: $PWD
             if (sign := _SIGN.match(text, end)) and (span := _assigned(text, sign, strong=strong)):
