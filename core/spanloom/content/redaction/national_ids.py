@@ -164,8 +164,6 @@ _LONGEST = 32
 
 def national_ids(text: str, shape: bytes) -> Iterator[Finding]:
     """By form and checksum, and by the word before. They may overlap."""
-    if b"0" not in shape:
-        return
     forms: list[_Form] = []
     if b"000000" in shape:
         forms += [form for one, form in _WHOLE if one in shape]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from .finding import Entity, Finding
 from .names import STEMS, STRONG, WEAK, spaced
-from .outline import is_worth_a_look
 from .words import ends, lowered
 
 # Each may begin only where nothing that it may contain stands before it, so that a text is read once.
@@ -99,8 +98,6 @@ def _may_hold_a_key(text: str) -> bool:
 
 def secrets(text: str, shape: bytes) -> Iterator[Finding]:  # noqa: ARG001
     """Only the secret itself: of `password=hunter2`, `hunter2`. They may overlap."""
-    if not is_worth_a_look(text):
-        return
     for start, end in _spans(text):
         if start < end:
             yield Finding(start, end, Entity.SECRET)
