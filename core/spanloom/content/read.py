@@ -141,14 +141,17 @@ def _message(given: Any) -> Message:
     if type(given) is not Message:
         return _plain_message(given)
     known = given.made.get("plain")
-    if known is None:
-        made = _plain_message(given)
-        if _is(made, given):
-            known = given.made["plain"] = _ITSELF  # not the message: it would be a circle, for the collector
-        else:
-            known = given.made["plain"] = made
-            made.made["plain"] = _ITSELF
-    return given if known is _ITSELF else known
+    if known is _ITSELF:
+        return given
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    made = _plain_message(given)
+    if _is(made, given):
+        given.made["plain"] = _ITSELF  # not the message: it would be a circle, for the collector
+        return given
+    given.made["plain"] = made
+    made.made["plain"] = _ITSELF
+    return made
 
 
 _ITSELF = object()

@@ -91,7 +91,11 @@ _FORMS: tuple[tuple[str, Check, tuple[bytes, ...]], ...] = (
         _undotted("es.dni"),
         (b"00000000a", b"00000000 a", b"00000000-a", b"00.000.000"),
     ),
-    (r"[XYZ][ -]?(?:\d{7}|\d\.\d{3}\.\d{3})[ -]?[A-Z]", _undotted("es.nie"), (b"0000000a", b"0000000 a", b"0000000-a", b"0.000.000")),
+    (
+        r"[XYZ][ -]?(?:\d{7}|\d\.\d{3}\.\d{3})[ -]?[A-Z]",
+        _undotted("es.nie"),
+        (b"0000000a", b"0000000 a", b"0000000-a", b"0.000.000"),
+    ),
     (
         r"[A-Za-z]{6} ?[\dLMNP-V]{2} ?[A-EHLMPRSTa-ehlmprst] ?[\dLMNP-V]{2} ?[A-Za-z][\dLMNP-V]{3} ?[A-Za-z]",
         _any_of("it.codicefiscale"),

@@ -68,7 +68,7 @@ class Patterns:
         shape = outline(text)
         entities = self.entities
         found: list[Finding] = []
-        for kind, sign, detector in _detectors(self.regions):  # type: ignore[arg-type] # a tuple, of `__post_init__`
+        for kind, sign, detector in _detectors(self.regions):
             if kind in entities and (sign in shape if sign else seen or is_worth_a_look(text)):
                 found.extend(detector(text, shape))
         return found
