@@ -224,12 +224,12 @@ def _most(value: Any, limit: int) -> int:
         return 25
     if kind is int:
         return 25 if -(1 << 63) < value < 1 << 63 else limit + 1
-    if kind is Message:
-        known: int | None = value.made.get("most")
+    if kind is Message:  # its true size, once: the same message comes again with each turn of its chat
+        known: int | None = value.made.get("bytes")
         if known is None:
             known = _most_of_record(value, limit)
             if known <= limit:
-                value.made["most"] = known
+                known = value.made["bytes"] = _cost(value, _bytes)
         return known
     return _most_of_record(value, limit) if kind in _CUTTABLE else limit + 1
 

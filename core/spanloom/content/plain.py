@@ -58,7 +58,8 @@ def makes_plain(build: _Made) -> _Made:
 
 def clean(text: str) -> str:
     """`text` without lone surrogates, which no UTF-8 encoder takes: each becomes its escape, such as `\\ud800`."""
-    text = str.__str__(text)  # a str itself, also where it was a subclass with ways of its own
+    if type(text) is not str:
+        text = str.__str__(text)  # a str itself, where it was a subclass with ways of its own
     if text.isascii():
         return text
     try:
@@ -169,10 +170,7 @@ class _Reader:
             if self.nodes >= _MAX_NODES:
                 out["…"] = "<more left out>"
                 break
-            if type(key) is str and key.isascii():
-                name = key
-            else:
-                name = clean(key) if isinstance(key, str) else text_of(key)
+            name = clean(key) if isinstance(key, str) else text_of(key)
             if name in out:  # such as 1 and "1"
                 name = f"{name} ({_type_name(key)})"
             if type(value) is str and value.isascii():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -42,6 +43,7 @@ _FIELDS = (
     "input", "output", "input_messages", "output_messages", "tool_definitions", "tool_description", "arguments",
     "result", "query", "documents", "prompt_variables", "error_message", "error_stack", "metadata",
 )  # fmt: skip
+_values = attrgetter(*_FIELDS)
 
 
 class _Plan:
@@ -236,8 +238,7 @@ class ContentPolicy:
         changed: dict[str, Any] = {}
         cut = 0
         limit = self.attribute_bytes
-        for name in _FIELDS:
-            value = getattr(shown, name)
+        for name, value in zip(_FIELDS, _values(shown), strict=True):
             if value:
                 changed[name], here = fit(value, limit)
                 cut += here

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from itertools import islice, takewhile
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any
 
 from ..guard import GUARD
@@ -46,8 +46,8 @@ class Reading(Visible):
     def __init__(self, content: Content, identity: Identity, tool_description: str | None = None) -> None:
         self._content, self._metadata, self._tool_description = content, identity.metadata, tool_description
         self.identity = _bounded(identity)
-        for name, empty in _EMPTY:  # most fields of most steps: what is not there needs no reading later
-            if getattr(content, name) is empty:
+        for name, empty, value in zip(_GIVEN, _EMPTY, _given(content), strict=True):
+            if value is empty:  # as most are: what is not there needs no reading later
                 setattr(self, name, empty)
         if content.input_messages is _NONE:
             self.prompt_hash = None
@@ -141,14 +141,17 @@ def _message(given: Any) -> Message:
     if type(given) is not Message:
         return _plain_message(given)
     known = given.made.get("plain")
-    if known is None:
-        made = _plain_message(given)
-        if _is(made, given):
-            known = given.made["plain"] = _ITSELF  # not the message: it would be a circle, for the collector
-        else:
-            known = given.made["plain"] = made
-            made.made["plain"] = _ITSELF
-    return given if known is _ITSELF else known
+    if known is _ITSELF:
+        return given
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    made = _plain_message(given)
+    if _is(made, given):
+        given.made["plain"] = _ITSELF  # not the message: it would be a circle, for the collector
+        return given
+    given.made["plain"] = made
+    made.made["plain"] = _ITSELF
+    return made
 
 
 _ITSELF = object()
@@ -247,7 +250,9 @@ def _hash(name: str) -> Callable[[Reading], str | None]:
 
 
 _NONE: tuple[Any, ...] = ()  # the empty tuple is one object
-_EMPTY = tuple((f.name, _NONE if f.default == () else None) for f in fields(Content) if f.name != "template")
+_GIVEN = tuple(f.name for f in fields(Content) if f.name != "template")
+_EMPTY = tuple(_NONE if f.default == () else None for f in fields(Content) if f.name != "template")
+_given = attrgetter(*_GIVEN)
 _FIELDS: dict[str, Callable[[Reading], Any]] = {
     "input": _of("input", _marked),
     "output": _of("output", _marked),

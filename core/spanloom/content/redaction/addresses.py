@@ -23,10 +23,8 @@ _LONGEST_LOCAL = 64
 _VERSION = re.compile(r"\d+\.\d+(?:\.|$)")
 
 
-def emails(text: str, shape: bytes) -> Iterator[Finding]:
+def emails(text: str, shape: bytes) -> Iterator[Finding]:  # noqa: ARG001
     """From each `@` back and forth."""
-    if b"@" not in shape:
-        return
     for at in _AT.finditer(text):
         here = at.start()
         before = _LOCAL.match(text[max(0, here - _LONGEST_LOCAL) : here][::-1])
@@ -63,18 +61,16 @@ _V4_OUTLINE = re.compile(rb"0\.0{1,3}\.0{1,3}\.0")
 _V6_OUTLINE = re.compile(rb":(?::|[0a]{1,4}:[0a]{1,4}:[0a]{1,4}:)")  # it leaves groups out, or has eight of them
 
 
-def ip_addresses(text: str, shape: bytes) -> Iterator[Finding]:
-    """Versions 4 and 6. Loopback, unspecified and broadcast addresses say nothing about anybody."""
-    if _V4_OUTLINE.search(shape):
-        yield from _version_4(text)
-    if _V6_OUTLINE.search(shape):
-        yield from _version_6(text)
-
-
-def _version_4(text: str) -> Iterator[Finding]:
+def version_4(text: str, shape: bytes) -> Iterator[Finding]:
+    """IP addresses. Loopback, unspecified and broadcast addresses say nothing about anybody."""
+    if not _V4_OUTLINE.search(shape):
+        return
     for match in _V4.finditer(text):
         before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
-        address = ipaddress.IPv4Address(match[0]) if not re.search(r"(?:^|\.)0\d", match[0]) else None
+        try:
+            address = ipaddress.IPv4Address(match[0]) if not re.search(r"(?:^|\.)0\d", match[0]) else None
+        except ValueError:  # written in other digits
+            continue
         if address is None or address.is_loopback or address.is_unspecified or match[0] == "255.255.255.255":
             continue
         if _NUMBERED.search(before) or (re.search(r"[A-Za-z]/$", before) and match[0].endswith(".0")):
@@ -84,7 +80,10 @@ def _version_4(text: str) -> Iterator[Finding]:
         yield Finding(match.start(), match.end(), Entity.IP)
 
 
-def _version_6(text: str) -> Iterator[Finding]:
+def version_6(text: str, shape: bytes) -> Iterator[Finding]:
+    """IP addresses, loopback and unspecified ones left out."""
+    if not _V6_OUTLINE.search(shape):
+        return
     for match in _V6.finditer(text):
         written = match[0].rstrip(":") if not match[0].endswith("::") else match[0]
         try:

@@ -17,8 +17,10 @@ STRONG = (
     *("clave de acceso", "clave secreta"),
 )  # fmt: skip
 WEAK = ("token", "secret", "clave", "credential", "credentials", "auth")
-STEMS = ("pass", "kennwort", "mdp", "contrase", "pwd", "key", "schlüssel", "clé ", "clave", "token", "secret", "credential",
-         "auth")  # fmt: skip
+STEMS = (
+    *("pass", "kennwort", "mdp", "contrase", "pwd", "key", "schlüssel", "clé ", "clave", "token", "secret"),
+    *("credential", "auth"),
+)
 """One of them is in each of these names."""
 
 

@@ -121,7 +121,12 @@ _ITALIAN_TABLE = bytes(
 ) + bytes(128)
 _BEFORE = r"(?<![A-Za-z0-9_])(?<!\d[.,/])(?<![A-Za-z0-9_]-)"
 _AFTER = r"(?![A-Za-z0-9_])(?![.,/]\d)(?!-[A-Za-z0-9])"
-_COMPILED = [(re.compile(f"(?:{pattern}){_AFTER}"), check, outlines) for pattern, check, outlines in _FORMS]
+_Form = tuple[re.Pattern[str], Check]
+_COMPILED: list[_Form] = [(re.compile(f"(?:{pattern}){_AFTER}"), check) for pattern, check, _ in _FORMS]
+_SIGNED = [(one, form) for form, (_, _, outlines) in zip(_COMPILED, _FORMS, strict=True) for one in outlines]
+_WHOLE = [signed for signed in _SIGNED if b"000000" in signed[0]]
+_IN_GROUPS = [signed for signed in _SIGNED if b"000000" not in signed[0]]
+_GROUPED = re.compile(rb"0[ ./-]0")  # in each of these
 _FRENCH_FORM, _ITALIAN_FORM = (
     next(form for form, (pattern, *_) in zip(_COMPILED, _FORMS, strict=True) if pattern.startswith(begin))
     for begin in ("[12] ", "[A-Za-z]{6}")
@@ -163,16 +168,18 @@ _LONGEST = 32
 
 def national_ids(text: str, shape: bytes) -> Iterator[Finding]:
     """By form and checksum, and by the word before. They may overlap."""
-    if b"0" not in shape:
-        return
-    forms = [form for form in _COMPILED if any(one in shape for one in form[2])]
+    forms: list[_Form] = []
+    if b"000000" in shape:
+        forms += [form for one, form in _WHOLE if one in shape]
+    if _GROUPED.search(shape):
+        forms += [form for one, form in _IN_GROUPS if one in shape]
     if _FRENCH.search(shape):
         forms.append(_FRENCH_FORM)
     if _ITALIAN.search(outline(text, _ITALIAN_TABLE)):
         forms.append(_ITALIAN_FORM)
     if forms:
         for begin in _BEGIN.finditer(text):
-            for pattern, check, _ in forms:
+            for pattern, check in forms:
                 if (match := pattern.match(text, begin.start())) and check(match[0]):
                     yield Finding(match.start(), match.end(), Entity.NATIONAL_ID)
     lower = lowered(text)
@@ -190,7 +197,13 @@ _ANY_IN = {  # by the first word of a group: the least digits of its numbers, an
     "passport": (4, ("pass", "ausweis", "pasap", "paspo", "carte d")),
     "ssn": (9, ("ssn", "social s", "itin", "tax")),
 }
-_FREE = [(*_ANY_IN[group[0][0]], group) for group in _WORDS if group[0][0] in _ANY_IN]
+_FREE = [
+    (least, stem, group)
+    for group in _WORDS
+    if group[0][0] in _ANY_IN
+    for least, stems in [_ANY_IN[group[0][0]]]
+    for stem in stems
+]
 _IN_A_ROW = [group for group in _WORDS if group[0][0] not in _ANY_IN]
 _WORD_BEFORE = re.compile("|".join(re.escape(word) for words, _ in _IN_A_ROW for word in words))
 _LONGEST_WORD, _LONGEST_NUMBER = 24, 6 + 1 + 2 * 17
@@ -200,7 +213,7 @@ _WINDOW = _LONGEST_WORD + _REACH + _LONGEST_NUMBER
 def _told(lower: str, shape: bytes) -> list[_Group]:
     """The groups of which a word may stand before a number."""
     digits = shape.count(b"0")
-    told = [group for least, stems, group in _FREE if digits >= least and any(stem in lower for stem in stems)]
+    told = [group for least, stem, group in _FREE if digits >= least and stem in lower]
     for row in _ROW.finditer(shape):
         if _WORD_BEFORE.search(lower, max(0, row.start() - _WINDOW), row.start()):
             return told + _IN_A_ROW
@@ -217,4 +230,4 @@ def _said(text: str, offset: int, check: Check) -> Iterator[Finding]:
         if check(written):
             yield Finding(offset + number.start(), offset + number.start() + len(written), Entity.NATIONAL_ID)
             return
-        written = re.sub(r"[ ./-]*[A-Za-z0-9]+$", "", written)
+        written = re.sub(r"[ ./-]*[^\W_]+$", "", written)

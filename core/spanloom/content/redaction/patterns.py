@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 
 from ...errors import ConfigurationError
 from .finding import Entity, Finding
@@ -54,41 +55,50 @@ class Patterns:
         found: list[Finding] = []
         # What lost against a neighbour may show a smaller finding once that is covered: redacting again finds nothing.
         for _ in range(_ROUNDS):
-            here = _apart(self._candidates(view.text), len(view.text))
-            if not here:
+            candidates = self._candidates(view.text, seen=view.text is text)
+            if not candidates:
                 break
+            here = _apart(candidates, len(view.text))
             found += [Finding(*view.source(f.start, f.end), f.kind) for f in here]
             view.cover(here)
-        return sorted(found, key=lambda f: f.start)
+        return sorted(found, key=_start) if found else ()
 
-    def _candidates(self, text: str) -> Iterator[Finding]:
+    def _candidates(self, text: str, *, seen: bool) -> list[Finding]:
+        """`seen`: it is known that the text is worth a look."""
         shape = outline(text)
-        for kind, detector in _detectors(self.regions):  # type: ignore[arg-type] # a tuple, of `__post_init__`
-            if kind in self.entities:
-                yield from detector(text, shape)
+        entities = self.entities
+        found: list[Finding] = []
+        for kind, sign, detector in _detectors(self.regions):
+            if kind in entities and (sign in shape if sign else seen or is_worth_a_look(text)):
+                found.extend(detector(text, shape))
+        return found
+
+
+_start = attrgetter("start")
 
 
 @cache
-def _detectors(regions: tuple[str, ...]) -> tuple[tuple[Entity, Detector], ...]:
-    """What finds each kind in a text, by the text's outline first."""
+def _detectors(regions: tuple[str, ...]) -> tuple[tuple[Entity, bytes, Detector], ...]:
+    """What finds each kind, and what a text's outline must contain for it; of secrets, that it is worth a look."""
     from .accounts import cards, ibans  # noqa: PLC0415 - these load numbering plans
-    from .addresses import emails, ip_addresses  # noqa: PLC0415
+    from .addresses import emails, version_4, version_6  # noqa: PLC0415
     from .national_ids import national_ids  # noqa: PLC0415
     from .phones import Phones  # noqa: PLC0415
     from .secrets import secrets  # noqa: PLC0415
 
     return (
-        (Entity.SECRET, secrets),
-        (Entity.EMAIL, emails),
-        (Entity.IBAN, ibans),
-        (Entity.CARD, cards),
-        (Entity.NATIONAL_ID, national_ids),
-        (Entity.IP, ip_addresses),
-        (Entity.PHONE, Phones(regions)),
+        (Entity.SECRET, b"", secrets),
+        (Entity.EMAIL, b"@", emails),
+        (Entity.IBAN, b"aa00", ibans),
+        (Entity.CARD, b"0000", cards),
+        (Entity.NATIONAL_ID, b"0", national_ids),
+        (Entity.IP, b"0.0", version_4),
+        (Entity.IP, b":", version_6),
+        (Entity.PHONE, b"0", Phones(regions)),
     )
 
 
-def _apart(candidates: Iterator[Finding], size: int) -> list[Finding]:
+def _apart(candidates: Collection[Finding], size: int) -> list[Finding]:
     """The best of those that overlap, in order; `size` is the text's."""
     kept: list[Finding] = []
     covered = bytearray(size)
@@ -96,4 +106,4 @@ def _apart(candidates: Iterator[Finding], size: int) -> list[Finding]:
         if 1 not in covered[finding.start : finding.end]:
             kept.append(finding)
             covered[finding.start : finding.end] = b"\1" * (finding.end - finding.start)
-    return sorted(kept, key=lambda f: f.start)
+    return sorted(kept, key=_start)
