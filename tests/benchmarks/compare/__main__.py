@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def run(
             with waiting.status("starting") as status:
                 report = measure(plan, status.update)
         else:
-            report = measure(plan)
+            report = measure(plan, _Stages())
     except (NothingArrivedError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
     out.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -110,6 +111,19 @@ def run(
     console.print(f"{report['seconds']:.0f} s; written to {out}")
     if assert_targets is not None:
         _assert(report["targets"], assert_targets)
+
+
+class _Stages:
+    """Prints where a benchmark is, for those that are no terminal: a line a round, not a line a turn."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+
+    def __call__(self, said: str) -> None:
+        stage = said.partition(":")[0]
+        if stage != self._stage:
+            self._stage = stage
+            print(f"{datetime.now(UTC):%H:%M:%S} {stage}", file=sys.stderr, flush=True)
 
 
 def _assert(found: list[dict[str, Any]], factor: float) -> None:
