@@ -296,7 +296,7 @@ class Recorder:
         self._ended[run_id] = _left_by(step)
         if len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
-        step.closed = True
+        step.closed, step.children = True, None
         return [*settled, step]
 
     def _finish(self, steps: list[Step]) -> None:

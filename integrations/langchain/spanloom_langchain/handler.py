@@ -343,7 +343,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             step = self._runs.get(run_id)
             if step is not None:
                 attempt = getattr(retry_state, "attempt_number", None)
-                step.events.append(Event("retry", time.time_ns(), {"attempt": attempt}))
+                step.add_event(Event("retry", time.time_ns(), {"attempt": attempt}))
         except Exception as error:
             _caught("on_retry", error)
 
@@ -351,14 +351,14 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         try:
             step = self._runs.get(run_id)
             if step is not None:  # the data is the application's own: content that no dialect has a place for
-                step.events.append(Event("custom_event", time.time_ns(), {"name": str(name)}))
+                step.add_event(Event("custom_event", time.time_ns(), {"name": str(name)}))
         except Exception as error:
             _caught("on_custom_event", error)
 
     def _first_token(self, step: Step) -> None:
         step.chunks = 1
         step.first_token_ns = time.time_ns()
-        step.events.append(Event(FIRST_TOKEN, step.first_token_ns))
+        step.add_event(Event(FIRST_TOKEN, step.first_token_ns))
         self._streams.begin(step)
 
 
@@ -391,7 +391,7 @@ def _note_answer(step: Step, result: LLMResult) -> None:
             now = time.time_ns()
             for call in calls:
                 data = {"name": call.get("name"), "id": call.get("id")}
-                step.events.append(Event(TOOL_CALL_DISPATCHED, now, data))
+                step.add_event(Event(TOOL_CALL_DISPATCHED, now, data))
 
 
 def _messages_in(state: Any) -> tuple[Any, ...]:
