@@ -106,7 +106,7 @@ class Recorder:
     # ---------------------------------------------------------------- reading
     def get(self, run_id: Hashable) -> Step | None:
         """The open step of `run_id` (or of the step it was folded into); None where there is none."""
-        return self._open.get(self._unfold(run_id))
+        return self._open.get(self._folded.get(run_id, run_id) if self._folded else run_id)
 
     def knows(self, run_id: Hashable) -> bool:
         """Whether `run_id` was opened before, be it open or lately closed."""
