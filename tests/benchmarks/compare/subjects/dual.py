@@ -12,9 +12,10 @@ from .provider import otlp, provider
 
 
 class Subject(subject.Subject):
-    def load(self, framework: str) -> None:
-        openinference.Subject(1).load(framework)
-        langfuse.Subject(1).load(framework)
+    imports = {
+        framework: (*openinference.Subject.imports[framework], *langfuse.Subject.imports[framework])
+        for framework in ("langchain", "llama_index")
+    }
 
     def start(self, framework: str, url: str) -> None:
         self._callbacks: list[Any] = []

@@ -8,8 +8,7 @@ from . import subject
 
 
 class Subject(subject.Subject):
-    def load(self, framework: str) -> None:
-        pass
+    imports = {"langchain": (), "llama_index": ()}
 
     def start(self, framework: str, url: str) -> None:
         if framework == "langchain":
