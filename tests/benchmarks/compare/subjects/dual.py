@@ -5,14 +5,14 @@ For LlamaIndex Langfuse has no handler: OpenInference alone, into the OTLP expor
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import langfuse, openinference, subject
 from .provider import otlp, provider
 
 
 class Subject(subject.Subject):
-    imports = {
+    imports: ClassVar = {
         framework: (*openinference.Subject.imports[framework], *langfuse.Subject.imports[framework])
         for framework in ("langchain", "llama_index")
     }

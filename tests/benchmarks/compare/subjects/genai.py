@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import ClassVar
 
 from . import subject
 from .provider import SDK, otlp, provider
 
 
 class Subject(subject.Subject):
-    imports = {
+    imports: ClassVar = {
         "langchain": (*SDK, "opentelemetry.instrumentation.genai.langchain"),
         "llama_index": (*SDK, "opentelemetry.instrumentation.genai.llama_index"),
     }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import subject
 
 
 class Subject(subject.Subject):
-    imports = {
+    imports: ClassVar = {
         "langchain": ("langfuse", "langfuse.langchain"),
         "llama_index": ("langfuse", "openinference.instrumentation.llama_index"),
     }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import subject
 
 
 class Subject(subject.Subject):
-    imports = {"langchain": (), "llama_index": ()}
+    imports: ClassVar = {"langchain": (), "llama_index": ()}
 
     def start(self, framework: str, url: str) -> None:
         if framework == "langchain":

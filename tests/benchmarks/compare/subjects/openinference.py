@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from . import subject
 from .provider import SDK, otlp, provider
 
 
 class Subject(subject.Subject):
-    imports = {
+    imports: ClassVar = {
         "langchain": (*SDK, "openinference.instrumentation.langchain"),
         "llama_index": (*SDK, "openinference.instrumentation.llama_index"),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 SDK = ("opentelemetry.sdk.trace.export", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 """What is imported for it."""
 

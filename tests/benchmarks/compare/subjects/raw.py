@@ -7,14 +7,14 @@ on its batch processor's thread.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import subject
 from .provider import SDK, otlp, provider
 
 
 class Subject(subject.Subject):
-    imports = {"langchain": SDK, "llama_index": SDK}
+    imports: ClassVar = {"langchain": SDK, "llama_index": SDK}
 
     def start(self, framework: str, url: str) -> None:
         exporters = [otlp(url)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import subject
 
 
 class Subject(subject.Subject):
-    imports = {
+    imports: ClassVar = {
         "langchain": ("spanloom", "spanloom_langchain"),
         "llama_index": ("spanloom", "spanloom_llama_index"),
     }

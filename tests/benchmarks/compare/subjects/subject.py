@@ -10,9 +10,9 @@ from typing import Any
 class Subject:
     """One way to trace one framework, to `exports` destinations.
 
-    `imports` are the modules that its users import, by framework; `load` does, and is timed. `start` sets it up against a
-    sink at `url`, each destination under a path of its own. `config` goes to each LangChain run. After `flush` all that
-    was traced has been sent.
+    `imports` are the modules that its users import, by framework; `load` does, and is timed. `start` sets it up
+    against a sink at `url`, each destination under a path of its own. `config` goes to each LangChain run. After
+    `flush` all that was traced has been sent.
     """
 
     imports: Mapping[str, tuple[str, ...]]
