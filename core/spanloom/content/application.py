@@ -218,6 +218,10 @@ class Application:
         plain_text = shown is None or shown is DROPPED or isinstance(shown, str)
         return shown if plain_text else canonical_value(shown)
 
+    def _piece(self, category: Category, value: Any) -> Any:
+        """As `value`; what is empty is dropped too where nothing can go out, since it would tell of its part."""
+        return DROPPED if value is None and self.drops(category) else self.value((category,), value)
+
     def _part(self, part: Part, said: Category) -> Part | None:
         match part:
             case Text(content):
@@ -227,7 +231,7 @@ class Application:
                 shown = self._text(Category.REASONING, content)
                 return part if shown is content else None if shown is DROPPED else Reasoning(shown)
             case ToolCall(name, arguments, id):
-                shown = self.value((Category.TOOL_ARGUMENTS,), arguments)
+                shown = self._piece(Category.TOOL_ARGUMENTS, arguments)
                 if shown is DROPPED:
                     if self.drops(said):
                         return None
@@ -235,14 +239,14 @@ class Application:
                 called = self.name(name) or ""
                 return part if shown is arguments and called is name else ToolCall(called, shown, id)
             case ToolCallResponse(response, id):
-                shown = self.value((Category.TOOL_RESULTS,), response)
+                shown = self._piece(Category.TOOL_RESULTS, response)
                 if shown is not DROPPED:
                     return part if shown is response else ToolCallResponse(shown, id)
                 return None if self.drops(Category.USER_PROMPT) else ToolCallResponse(None, id)
             case Media():
                 return self._media(part, said)
             case OtherPart(type, value):
-                shown = self.value((said,), value)
+                shown = self._piece(said, value)
                 return part if shown is value else None if shown is DROPPED else OtherPart(type, shown)
 
     def _media(self, part: Media, said: Category) -> Media | None:

@@ -51,6 +51,8 @@ class Reading(Visible):
                 setattr(self, name, empty)
         if content.input_messages is _NONE:
             self.prompt_hash = None
+            if content.template is _NONE:
+                self.template, self.template_hash = _NONE, None
         if content.output_messages is _NONE:
             self.completion_hash = None
 
