@@ -182,7 +182,14 @@ class Application:
         """Each message with the parts that go out; one that had parts and has none left is no message any more."""
         if self._lasting is None:
             return tuple([shown for m in messages if (shown := self._message(m)) is not None])
-        return tuple([shown for m in messages if (shown := self._remembered(m)) is not None])
+        lasting = self._lasting
+        return tuple(
+            [
+                shown
+                for m in messages
+                if (shown := m if m.made.get(lasting) is _ITSELF else self._remembered(m)) is not None
+            ]
+        )
 
     def _remembered(self, message: Message) -> Message | None:
         """As `_message`, noted on the message: for good where nothing was done to it, else for its trace, whose
