@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export UV_LINK_MODE := copy
 
-.PHONY: demo test check format conformance receivers collector collector-test faults soak setup upgrade clean
+.PHONY: demo test check format conformance receivers collector collector-test faults soak bench bench-compare profile setup upgrade clean
 
 setup: $(VENV)/.ready
 
@@ -61,6 +61,20 @@ faults: setup
 # Thousands of runs: state and memory stay flat.
 soak: setup
 	$(BIN)/python -m pytest tests/benchmarks tests/privacy -m soak
+
+# What tracing costs beside spans by hand and the peers, each in an environment of its own under .venvs/: prints tables,
+# and writes benchmark.json. BENCH="--only raw1,raw2,spanloom --workloads w1,w2" is a quick one; BENCH=--help has more.
+COMPARE := PYTHONPATH=tests/benchmarks $(BIN)/python -m compare
+bench: setup
+	$(COMPARE) run $(BENCH)
+
+# What changed between the files of two benchmarks: make bench-compare A=old.json B=new.json
+bench-compare: setup
+	$(COMPARE) diff $(A) $(B)
+
+# Where our own time goes: make profile WORKLOAD=w1; tables, and files for flame graphs in profile/.
+profile: setup
+	$(COMPARE) profile $(or $(WORKLOAD),w1) $(PROFILE)
 
 clean:
 	rm -rf $(VENV) .venvs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,8 +6,9 @@ Gemini and Vertex (generateContent), Mistral, Cohere (v2 chat) and Ollama, as of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from .usage import Usage
@@ -50,45 +51,94 @@ def usage_of(raw: Any) -> Usage | None:
     """
     if raw is None:
         return None
-    usage = _first_known(_gemini(raw), _bedrock(raw), _anthropic(raw), _openai(raw), _cohere(raw), _ollama(raw))
-    return usage or None
+    for read in _READERS:
+        if usage := read(raw):
+            return usage
+    return None
 
 
 def field(source: Any, *names: str) -> Any:
     """The first of `names` that `source` (a mapping or an object) has a value for; None without one."""
-    for name in names:
-        value = source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
-        if value is not None:
-            return value
+    if type(source) is dict:
+        for name in names:
+            if (value := source.get(name)) is not None:
+                return value
+        return None
+    return _field(source, names)
+
+
+def _field(source: Any, names: tuple[str, ...]) -> Any:
+    if isinstance(source, Mapping):
+        for name in names:
+            if (value := source.get(name)) is not None:
+                return value
+    elif (declared := _declared(type(source))) is None:  # type: ignore[arg-type]  # a class can be hashed
+        for name in names:
+            if (value := getattr(source, name, None)) is not None:
+                return value
+    else:
+        values, extra = source.__dict__, source.__pydantic_extra__
+        for name in names:
+            value = values.get(name)
+            if value is None and extra:
+                value = extra.get(name)
+            if value is None and name in declared:
+                value = getattr(source, name, None)
+            if value is not None:
+                return value
     return None
+
+
+@lru_cache(maxsize=1_000)
+def _declared(kind: type[object]) -> frozenset[str] | None:
+    """What the class of a pydantic model has beside its fields; None for every other class.
+
+    Such a model takes microseconds to say that it lacks an attribute, and a provider's object lacks most that it is
+    asked for.
+    """
+    classes = kind.__mro__
+    asked = next((c for c in classes if "__getattr__" in vars(c)), None)
+    plainly = all("__getattribute__" not in vars(c) for c in classes[:-1])
+    if asked is None or not asked.__module__.startswith("pydantic.") or not plainly:
+        return None
+    return frozenset(name for c in classes for name in vars(c)).union(getattr(kind, "__private_attributes__", ()))
 
 
 def count(source: Any, *names: str) -> int | None:
     """Like `field`, for a count of tokens; None where it is no number."""
-    value = None if source is None else field(source, *names)
+    if source is None:
+        return None
+    if type(source) is dict:  # as `field` has it: a usage object is asked for a score of counts
+        for name in names:
+            if (value := source.get(name)) is not None:
+                break
+        else:
+            return None
+    else:
+        value = field(source, *names)
+    if type(value) is int:
+        return value if value >= 0 else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value < 0:  # noqa: PLR0124
         return None
     return int(value)
-
-
-def _first_known(*candidates: Usage) -> Usage | None:
-    return next((usage for usage in candidates if usage), None)
 
 
 def _openai(raw: Any) -> Usage:
     """OpenAI's chat completions and responses, and the many that copy them (Mistral, Groq, DeepSeek, xAI, vLLM)."""
     given = field(raw, "prompt_tokens_details", "input_tokens_details", "input_token_details")
     made = field(raw, "completion_tokens_details", "output_tokens_details", "output_token_details")
+    read = _either(
+        count(given, "cached_tokens", "cache_read"), count(raw, "prompt_cache_hit_tokens", "num_cached_tokens")
+    )
+    written = _either(
+        count(given, "cache_write_tokens", "cache_creation_tokens", "cache_creation"),
+        count(raw, "cache_creation_input_tokens"),
+    )
     usage = Usage(
         input_tokens=count(raw, "prompt_tokens", "input_tokens"),
         output_tokens=count(raw, "completion_tokens", "output_tokens"),
-        cache_read_tokens=_either(
-            count(given, "cached_tokens", "cache_read"), count(raw, "prompt_cache_hit_tokens", "num_cached_tokens")
-        ),
-        cache_write_tokens=_either(
-            count(given, "cache_write_tokens", "cache_creation_tokens", "cache_creation"),
-            count(raw, "cache_creation_input_tokens"),
-        ),
+        cache_read_tokens=read,
+        cache_write_tokens=written,
         reasoning_tokens=count(made, "reasoning_tokens", "reasoning"),
         audio_input_tokens=count(given, "audio_tokens", "audio"),
         audio_output_tokens=count(made, "audio_tokens", "audio"),
@@ -97,7 +147,7 @@ def _openai(raw: Any) -> Usage:
         image_input_tokens=count(given, "image_tokens"),
         image_output_tokens=count(made, "image_tokens"),
     )
-    return with_reasoning(usage, count(raw, "total_tokens"))
+    return usage if usage.reasoning_tokens is None else with_reasoning(usage, count(raw, "total_tokens"))
 
 
 def with_reasoning(usage: Usage, total: int | None) -> Usage:
@@ -111,16 +161,16 @@ def with_reasoning(usage: Usage, total: int | None) -> Usage:
     return usage
 
 
-def _anthropic(raw: Any) -> Usage:
+def _anthropic(raw: Any) -> Usage | None:
     """Anthropic's messages; also as Bedrock's older call has them, under OpenAI's names for the totals."""
     read = count(raw, "cache_read_input_tokens")
     write = count(raw, "cache_creation_input_tokens", "cache_write_input_tokens")
     fresh = count(raw, "input_tokens", "prompt_tokens")
     thought = count(field(raw, "output_tokens_details"), "thinking_tokens")
     if (read is None and write is None and thought is None) or fresh is None:
-        return Usage()
+        return None
     if field(raw, "prompt_tokens_details") is not None:  # LiteLLM: Anthropic's words beside OpenAI's inclusive count
-        return Usage()
+        return None
     return Usage(
         input_tokens=fresh + (read or 0) + (write or 0),
         output_tokens=count(raw, "output_tokens", "completion_tokens"),
@@ -131,10 +181,10 @@ def _anthropic(raw: Any) -> Usage:
     )
 
 
-def _bedrock(raw: Any) -> Usage:
+def _bedrock(raw: Any) -> Usage | None:
     fresh = count(raw, "inputTokens")
     if fresh is None:
-        return Usage()
+        return None
     read = count(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
     write = count(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
     kept = [n for d in _items(field(raw, "cacheDetails")) if field(d, "ttl") == "1h" and (n := count(d, "inputTokens"))]
@@ -147,11 +197,11 @@ def _bedrock(raw: Any) -> Usage:
     )
 
 
-def _gemini(raw: Any) -> Usage:
+def _gemini(raw: Any) -> Usage | None:
     """`candidates_token_count` leaves thoughts out, and `tool_use_prompt_token_count` is not in the prompt's count."""
     prompt = count(raw, "prompt_token_count", "promptTokenCount")
     if prompt is None:
-        return Usage()
+        return None
     said = count(raw, "candidates_token_count", "candidatesTokenCount")
     thought = count(raw, "thoughts_token_count", "thoughtsTokenCount")
     tools = count(raw, "tool_use_prompt_token_count", "toolUsePromptTokenCount")
@@ -192,6 +242,9 @@ def _cohere(raw: Any) -> Usage:
 
 def _ollama(raw: Any) -> Usage:
     return Usage(input_tokens=count(raw, "prompt_eval_count"), output_tokens=count(raw, "eval_count"))
+
+
+_READERS: tuple[Callable[[Any], Usage | None], ...] = (_gemini, _bedrock, _anthropic, _openai, _cohere, _ollama)
 
 
 def _items(value: Any) -> Sequence[Any]:

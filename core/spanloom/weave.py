@@ -18,6 +18,7 @@ from .dialects import foreign
 from .dialects.sampling import Kept
 from .guard import GUARD, guarded, warn_once
 from .identity import Identity, current_identity
+from .live import StepSpan
 from .prices import PriceList
 from .repeats import SentPrompts
 from .routing import NOWHERE, Route, Routes
@@ -39,7 +40,7 @@ class Ended:
     """
 
     __slots__ = (
-        "_held", "_seen", "_shelves", "closes", "content", "error", "identity", "kept", "lineage", "prices", "prompts",
+        "_held", "_seen", "_shelves", "_touched", "closes", "content", "error", "identity", "kept", "lineage", "prices", "prompts",
         "repeats", "root_name", "route", "step", "trace", "weight",
     )  # fmt: skip
 
@@ -60,6 +61,7 @@ class Ended:
         """Without a `span`, where nobody has looked at that of `step` yet."""
         self._held, self.step, self.lineage, self.identity, self.root_name = span, step, lineage, identity, root_name
         self.prices, self.prompts, self.route, self.repeats, self.closes = prices, prompts, route, repeats, closes
+        self._touched = span is not None
         self.content: Visible | None = None  # read by the first destination that needs it
         self._seen: dict[Any, Any] | None = None
         self._shelves: dict[Any, Any] | None = None
@@ -74,6 +76,16 @@ class Ended:
         if self._held is None and self.step is not None:
             self._held = self.step.live.span_of(self.step)
         return self._held  # type: ignore[no-any-return]
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether anybody has looked at the live span of a step, and so may have written on it."""
+        return self._touched
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the live span is a `StepSpan`: what else it tells is the step's own."""
+        return isinstance(self.span, StepSpan)
 
     # Most of what is on its way is looked at by no two workers at a time: these are made when they are needed.
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any, Protocol
 
 from ..chance import randomness_in, threshold_of
@@ -13,7 +14,9 @@ from ..step import Kind
 from .digest import canonical_value, digest
 from .keeping import Keeper, Kept
 from .plain import plain
-from .redaction import Entity, Patterns, Placeholders, Redactor, names_a_secret, redacted, remembered
+from .redaction import Entity, Patterns, Placeholders, Redactor, names_a_secret, remembered
+from .redaction.redacted import replaced
+from .redaction.remembered import Remembered
 from .redaction.view import PLACEHOLDER
 from .walk import map_text
 
@@ -41,6 +44,8 @@ class Situation:
     name: str = ""  # what the value stands under, where that is known
     cut: int = 0
     shelves: dict[Keeper, Shelf] = field(default_factory=dict)
+    redactor: Redactor | None = None  # the last one that was asked, and what it left of which text
+    redacted: dict[str, str] = field(default_factory=dict)
 
     def shelf(self, vault: Keeper) -> Shelf:
         """What `vault` is asked to keep of this span."""
@@ -142,31 +147,62 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Redact:
+    """Gives back the value itself where nothing in it is found."""
+
     redactor: Redactor
 
     def __call__(self, value: Any, at: Situation) -> Any:
-        return self._shown(value, at.trace_id, secret=bool(at.name) and names_a_secret(at.name))
+        if type(value) is str and not at.name:
+            return self._text(value, at)
+        return self._shown(value, at, secret=bool(at.name) and names_a_secret(at.name))
 
-    def _shown(self, value: Any, trace_id: int, *, secret: bool = False) -> Any:
+    def name(self, name: str, at: Situation) -> str:
+        """As for a text, for what something is called."""
+        return name if self.leaves(name) else self._text(name, at)
+
+    def leaves(self, name: str) -> bool:
+        """Whether a name is known as one in which nothing is found."""
+        return isinstance(self.redactor, Remembered) and self.redactor.is_bare(name)
+
+    def _shown(self, value: Any, at: Situation, *, secret: bool = False) -> Any:
         """`secret`: the value stands under a name such as `password`, and is one, whatever it looks like."""
         if isinstance(value, dict):
-            out: dict[str, Any] = {}
-            for key, inner in value.items():
-                name = self._text(key, trace_id)
-                while name in out:  # two spellings of one address
-                    name += "′"
-                out[name] = self._shown(inner, trace_id, secret=names_a_secret(key))
-            return out
+            return self._object(value, at)
         if isinstance(value, list):
-            return [self._shown(inner, trace_id, secret=secret) for inner in value]
+            items = [self._shown(inner, at, secret=secret) for inner in value]
+            return value if all(map(is_, items, value)) else items
         if secret and isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
-            text = self._text(str(value), trace_id)
+            text = self._text(str(value), at)
             is_one = PLACEHOLDER.fullmatch(text) is not None
-            return text if is_one else PLACEHOLDERS.label(trace_id, Entity.SECRET, str(value))
-        return self._text(value, trace_id) if isinstance(value, str) else value
+            return text if is_one else PLACEHOLDERS.label(at.trace_id, Entity.SECRET, str(value))
+        return self._text(value, at) if isinstance(value, str) else value
 
-    def _text(self, text: str, trace_id: int) -> str:
-        return redacted(text, self.redactor, PLACEHOLDERS, trace_id)[0]
+    def _object(self, value: dict[str, Any], at: Situation) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        same = True
+        for key, inner in value.items():
+            name = key if self.leaves(key) else self._text(key, at)
+            while name in out:  # two spellings of one address
+                name += "′"
+            secret = names_a_secret(key)
+            if type(inner) is str and not secret:
+                shown = self._text(inner, at)
+            else:
+                shown = self._shown(inner, at, secret=secret)
+            out[name] = shown
+            if shown is not inner or name is not key:
+                same = False
+        return value if same else out
+
+    def _text(self, text: str, at: Situation) -> str:
+        # A text stands in many a place of one span, and passes the actions for each of its categories.
+        if at.redactor is not self.redactor:
+            at.redactor, at.redacted = self.redactor, {}
+        shown = at.redacted.get(text)
+        if shown is None:
+            found = self.redactor.find(text)
+            shown = at.redacted[text] = replaced(text, found, PLACEHOLDERS, at.trace_id) if found else text
+        return text if shown == text else shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
+from operator import is_
 from typing import Any
 
 from ..guard import warn_once
@@ -21,7 +23,7 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
-from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situation
+from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Keep, Redact, Situation
 from .category import Categories, Category, of_role
 from .digest import canonical_value
 from .marked import Marked
@@ -62,24 +64,33 @@ def content_after_fork() -> None:
 
 
 class Application:
-    """One pass of a policy's actions (`chain` tells them by category) over the content of the span `at`."""
+    """One pass of a policy's actions (`chain` tells them by category) over the content of the span `at`.
 
-    def __init__(self, chain: Chain, at: Situation) -> None:
-        self._chain, self.at = chain, at
+    `lasting` stands for what the actions do to a message where that depends on nothing but the message and its trace:
+    what was decided on a message is then noted on it under that key, for the next turn of the same chat.
+    """
+
+    __slots__ = ("_chain", "_failed", "_lasting", "at")
+
+    def __init__(self, chain: Chain, at: Situation, lasting: Hashable = None) -> None:
+        self._chain, self.at, self._lasting = chain, at, lasting
+        self._failed = False
 
     def value(self, categories: Categories, value: Any) -> Any:
-        """What of `value` goes out: a plain value, or `DROPPED`.
+        """What of `value` goes out: a plain value, or `DROPPED`; `value` itself where nothing is done to it.
 
         A message or a document inside of it passes the actions for its own category first.
         """
         if value is None:
             return None
         chain = self._chain(categories)
-        value = self._unmarked(value)
+        if type(value) is not str and (value := self._unmarked(value)) is DROPPED:
+            return DROPPED
         for action in chain:
             try:
                 value = action(value, self.at)
             except Exception as error:  # a policy fails closed
+                self._failed = True
                 FAILURES.note(action, error)
                 return DROPPED
             if value is DROPPED:
@@ -98,25 +109,49 @@ class Application:
         """Whether nothing of the category can ever go out."""
         return not shows(self._chain((category,)))
 
-    def each(self, category: Category, values: Mapping[str, Any]) -> dict[str, Any]:
+    def each(self, category: Category, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """The values of an object, each for itself."""
-        shown = ((key, self.named(key, (category,), value)) for key, value in values.items())
-        return {self.key((category,), key): value for key, value in shown if value is not DROPPED}
+        if not values:
+            return values
+        categories = (category,)
+        out: dict[str, Any] = {}
+        same = True
+        for name, value in values.items():
+            shown = self.named(name, categories, value)
+            if shown is DROPPED:
+                same = False
+                continue
+            key = self.key(categories, name)
+            out[key] = shown
+            same = same and shown is value and key is name
+        return values if same else out
 
     def key(self, categories: Categories, key: str) -> str:
         """What a value stands under, redacted where the value would be: people write addresses there too."""
         for action in self._chain(categories):
             if isinstance(action, Redact):
                 try:
-                    key = str(action(key, self.at))
+                    key = action.name(str(key), self.at)
                 except Exception as error:  # as for the value
+                    self._failed = True
                     FAILURES.note(action, error)
                     return "…"
         return key
 
+    def called(self, name: Any) -> Any:
+        """What of a name goes out, whole: of code and of configuration, which come again with every span."""
+        chain = self._chain(_NAMES)
+        if len(chain) == 1 and type(name) is str:
+            action = chain[0]
+            if type(action) is Keep or (type(action) is Redact and action.leaves(name)):
+                return name
+        return self.of(_NAMES, name)
+
     def name(self, name: str | None) -> str | None:
         """A name as far as it goes out, and None where it does not."""
-        shown = self.of((Category.NAMES,), name or None)
+        if not name:
+            return None
+        shown = self.of(_NAMES, name)
         return label(shown) if isinstance(shown, str) else None
 
     def named(self, name: str, categories: Categories, value: Any) -> Any:
@@ -128,29 +163,54 @@ class Application:
             self.at.name = ""
 
     def _unmarked(self, value: Any) -> Any:
-        if isinstance(value, Marked):
+        """`value` without marks, each piece that had one as its own category's actions leave it."""
+        kind = type(value)
+        if kind is dict:
+            inner = [self._unmarked(v) if type(v) in _MAY_HOLD_MARKS else v for v in value.values()]
+            if all(map(is_, inner, value.values())):
+                return value
+            return {k: v for k, v in zip(value, inner, strict=True) if v is not DROPPED}
+        if kind is list:
+            inner = [self._unmarked(v) if type(v) in _MAY_HOLD_MARKS else v for v in value]
+            return value if all(map(is_, inner, value)) else [v for v in inner if v is not DROPPED]
+        if kind is Marked:
             return self.value((value.category,), value.value)
-        if isinstance(value, dict):
-            pairs = ((k, self._unmarked(v)) for k, v in value.items())
-            return {k: v for k, v in pairs if v is not DROPPED}
-        if isinstance(value, list):
-            return [v for v in map(self._unmarked, value) if v is not DROPPED]
         return value
 
     # ---------------------------------------------------------------- messages
     def messages(self, messages: Iterable[Message]) -> tuple[Message, ...]:
         """Each message with the parts that go out; one that had parts and has none left is no message any more."""
-        return tuple(shown for m in messages if (shown := self._message(m)) is not None)
+        if self._lasting is None:
+            return tuple([shown for m in messages if (shown := self._message(m)) is not None])
+        return tuple([shown for m in messages if (shown := self._remembered(m)) is not None])
+
+    def _remembered(self, message: Message) -> Message | None:
+        """As `_message`, noted on the message: for good where nothing was done to it, else for its trace, whose
+        placeholders are in it."""
+        known = message.made.get(self._lasting)
+        if known is _ITSELF:
+            return message
+        if known is not None and known[0] == self.at.trace_id:
+            return known[1]  # type: ignore[no-any-return]
+        failed, self._failed = self._failed, False
+        shown = self._message(message)
+        if not self._failed:
+            message.made[self._lasting] = _ITSELF if shown is message else (self.at.trace_id, shown)
+        self._failed = failed or self._failed
+        return shown
 
     def _message(self, message: Message) -> Message | None:
         said = of_role(message.role)
         parts = message.parts
         if len(parts) > 1 and any(isinstance(a, (Redact, Custom)) for a in self._chain((said,))):
             parts = _joined(parts)
-        shown = tuple(part for p in parts if (part := self._part(p, said)) is not None)
+        shown = tuple([part for p in parts if (part := self._part(p, said)) is not None])
         if not shown and (parts or self.drops(said)):
             return None
-        return replace(message, parts=shown, name=self.name(message.name))
+        name = self.name(message.name)
+        if name is message.name and len(shown) == len(message.parts) and all(map(is_, shown, message.parts)):
+            return message
+        return Message(message.role, shown, name, message.finish_reason)
 
     def _text(self, category: Category, text: str | None) -> Any:
         """As `value`, for a field that holds a text: what an action makes another kind of value of is its JSON."""
@@ -162,27 +222,28 @@ class Application:
         match part:
             case Text(content):
                 shown = self._text(said, content)
-                return None if shown is DROPPED else Text(shown)
+                return part if shown is content else None if shown is DROPPED else Text(shown)
             case Reasoning(content):
                 shown = self._text(Category.REASONING, content)
-                return None if shown is DROPPED else Reasoning(shown)
+                return part if shown is content else None if shown is DROPPED else Reasoning(shown)
             case ToolCall(name, arguments, id):
                 shown = self.value((Category.TOOL_ARGUMENTS,), arguments)
                 if shown is DROPPED:
                     if self.drops(said):
                         return None
                     shown = None
-                return ToolCall(self.name(name) or "", shown, id)
+                called = self.name(name) or ""
+                return part if shown is arguments and called is name else ToolCall(called, shown, id)
             case ToolCallResponse(response, id):
                 shown = self.value((Category.TOOL_RESULTS,), response)
                 if shown is not DROPPED:
-                    return ToolCallResponse(shown, id)
+                    return part if shown is response else ToolCallResponse(shown, id)
                 return None if self.drops(Category.USER_PROMPT) else ToolCallResponse(None, id)
             case Media():
                 return self._media(part, said)
             case OtherPart(type, value):
                 shown = self.value((said,), value)
-                return None if shown is DROPPED else OtherPart(type, shown)
+                return part if shown is value else None if shown is DROPPED else OtherPart(type, shown)
 
     def _media(self, part: Media, said: Category) -> Media | None:
         """Its type and size stay where anything of the message may; its address is content."""
@@ -191,7 +252,8 @@ class Application:
         uri, file_id = self._text(said, part.uri), self._text(said, part.file_id)
         if DROPPED in (uri, file_id):
             return None
-        return replace(part, uri=label(uri), file_id=label(file_id))
+        uri, file_id = label(uri), label(file_id)
+        return part if uri is part.uri and file_id is part.file_id else replace(part, uri=uri, file_id=file_id)
 
     # ---------------------------------------------------------------- documents and tools
     def _one_text(self, category: Category, text: str | None) -> Any:
@@ -202,37 +264,47 @@ class Application:
         """Each document with what goes out of its text and its metadata; none where nothing can."""
         if self.drops(Category.DOCUMENTS):
             return ()
-        return tuple(
-            replace(
-                d,
-                id=self.name(d.id),
-                content=self._one_text(Category.DOCUMENTS, d.content),
-                metadata=self.each(Category.DOCUMENTS, d.metadata),
-            )
-            for d in documents
-        )
+        return tuple([self._document(d) for d in documents])
+
+    def _document(self, document: Document) -> Document:
+        known = self.name(document.id)
+        content = self._one_text(Category.DOCUMENTS, document.content)
+        metadata = self.each(Category.DOCUMENTS, document.metadata)
+        if known is document.id and content is document.content and metadata is document.metadata:
+            return document
+        return Document(content, known, document.score, metadata)
 
     def tools(self, tools: Iterable[ToolDefinition]) -> tuple[ToolDefinition, ...]:
         if self.drops(Category.TOOL_DEFINITIONS):
             return ()
-        return tuple(
-            replace(
-                t,
-                name=self.name(t.name) or "",
-                description=self._one_text(Category.TOOL_DEFINITIONS, t.description),
-                parameters=self.one(Category.TOOL_DEFINITIONS, t.parameters),
-            )
-            for t in tools
-        )
+        return tuple([self._tool(tool) for tool in tools])
+
+    def _tool(self, tool: ToolDefinition) -> ToolDefinition:
+        name = self.name(tool.name) or ""
+        description = self._one_text(Category.TOOL_DEFINITIONS, tool.description)
+        parameters = self.one(Category.TOOL_DEFINITIONS, tool.parameters)
+        if name is tool.name and description is tool.description and parameters is tool.parameters:
+            return tool
+        return ToolDefinition(name, description, parameters)
+
+
+_NAMES: Categories = (Category.NAMES,)
+_MAY_HOLD_MARKS = frozenset({dict, list, Marked})
+_ITSELF = object()  # for a message that goes out as it is
 
 
 def shows(chain: tuple[Action, ...]) -> bool:
     """Whether anything can go out through these actions."""
-    return not any(isinstance(action, Drop) for action in chain)
+    for action in chain:  # noqa: SIM110 - asked for every piece, and a generator costs more than the answer
+        if isinstance(action, Drop):
+            return False
+    return True
 
 
 def _joined(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """Texts that follow one another as one: what is to be found may lie across their border."""
+    if not any(isinstance(one, Text) and isinstance(next_, Text) for one, next_ in pairwise(parts)):
+        return parts
     out: list[Part] = []
     for part in parts:
         if out and isinstance(part, Text) and isinstance(out[-1], Text):

@@ -40,6 +40,8 @@ _CUTTABLE: dict[type, tuple[str, ...]] = {  # the fields that may be cut; all ot
     ToolDefinition: ("description", "parameters"),
 }
 
+_NAMES_OF = {kind: tuple(f.name for f in fields(kind) if f.compare) for kind in _CUTTABLE}
+
 Measure = Callable[[str], int]
 
 
@@ -54,7 +56,7 @@ def fit(value: Any, limit: int) -> tuple[Any, int]:
     def size(text: str) -> int:
         return len(text) if len(text) > limit else _bytes(text)  # too long in any case: no need to measure
 
-    if _cost(value, size) <= limit:
+    if _fits(value, limit) or _cost(value, size) <= limit:
         return value, 0
     pruning = _Pruning()
     value = pruning.prune(value, limit)
@@ -190,6 +192,58 @@ def _mark(like: Any, count: int) -> Any:
     return Text(text) if isinstance(like, Part) else text
 
 
+def _fits(value: Any, limit: int) -> bool:
+    """Whether `value` certainly takes no more than `limit`, without a look into its texts: nearly everything does."""
+    return _most(value, limit) <= limit
+
+
+_MOST_OF_A_CHARACTER = 6  # bytes in JSON: \u001f
+
+
+def _most(value: Any, limit: int) -> int:
+    """No less than `_cost` counts with the true size of every text; some number over `limit` where that is passed."""
+    kind = type(value)
+    if kind is str:
+        return _MOST_OF_A_CHARACTER * len(value) + 3
+    if kind is dict:
+        total = 2
+        for key, inner in value.items():
+            total += _MOST_OF_A_CHARACTER * len(key) + 4
+            total += _MOST_OF_A_CHARACTER * len(inner) + 3 if type(inner) is str else _most(inner, limit)
+            if total > limit:
+                break
+        return total
+    if kind is list or kind is tuple:
+        total = 2
+        for inner in value:
+            total += _most(inner, limit) + 1
+            if total > limit:
+                break
+        return total
+    if kind is float or value is None or value is True or value is False:
+        return 25
+    if kind is int:
+        return 25 if -(1 << 63) < value < 1 << 63 else limit + 1
+    if kind is Message:  # its true size, once: the same message comes again with each turn of its chat
+        known: int | None = value.made.get("bytes")
+        if known is None:
+            known = _most_of_record(value, limit)
+            if known <= limit:
+                known = value.made["bytes"] = _cost(value, _bytes)
+        return known
+    return _most_of_record(value, limit) if kind in _CUTTABLE else limit + 1
+
+
+def _most_of_record(value: Any, limit: int) -> int:
+    total = 20
+    for name in _NAMES_OF[type(value)]:
+        if (inner := getattr(value, name)) is not None:
+            total += len(name) + 6 + _most(inner, limit)
+            if total > limit:
+                break
+    return total
+
+
 def _least(value: Any) -> int:
     return _cost(value, lambda text: _LEAST_TEXT if len(text) >= _LEAST_TEXT else min(_LEAST_TEXT, _bytes(text)))
 
@@ -205,13 +259,11 @@ def _cost(value: Any, measure: Measure) -> int:
     if type(value) in _CUTTABLE:
         cuttable = _CUTTABLE[type(value)]
         total = 20  # its type, its braces
-        for field in fields(value):
-            if not field.init:  # what readers made of a message is none of it
-                continue
-            inner = getattr(value, field.name)
+        for name in _NAMES_OF[type(value)]:
+            inner = getattr(value, name)
             if inner is not None:
-                total += len(field.name) + 6
-                total += _cost(inner, measure if field.name in cuttable else _bytes)
+                total += len(name) + 6
+                total += _cost(inner, measure if name in cuttable else _bytes)
         return total
     return len(str(value)) + 1
 

@@ -14,6 +14,8 @@ class Category(enum.StrEnum):
     are the user's own values, and every text attribute that other libraries write and that no convention knows.
     """
 
+    __hash__ = str.__hash__  # an enum's own is written in Python; a policy looks categories up for every piece
+
     SYSTEM_PROMPT = "system_prompt"
     USER_PROMPT = "user_prompt"
     COMPLETION = "completion"
@@ -53,11 +55,13 @@ def places(kind: Kind) -> tuple[Categories, Categories]:
 
 def of_role(role: str) -> Category:
     """What a message of that role says. An earlier answer of the model is a completion, wherever it stands."""
-    match role:
-        case "system" | "developer":
-            return Category.SYSTEM_PROMPT
-        case "assistant":
-            return Category.COMPLETION
-        case "tool" | "function":
-            return Category.TOOL_RESULTS
-    return Category.USER_PROMPT
+    return _ROLES.get(role, Category.USER_PROMPT)
+
+
+_ROLES = {
+    "system": Category.SYSTEM_PROMPT,
+    "developer": Category.SYSTEM_PROMPT,
+    "assistant": Category.COMPLETION,
+    "tool": Category.TOOL_RESULTS,
+    "function": Category.TOOL_RESULTS,
+}

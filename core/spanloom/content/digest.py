@@ -32,23 +32,30 @@ def canonical_messages(messages: tuple[Message, ...]) -> str:
     """
     if len(messages) == 1 and len(messages[0].parts) == 1 and isinstance(messages[0].parts[0], Text):
         return messages[0].parts[0].content
-    return _json([[m.role, *(_part(p) for p in m.parts)] for m in messages])
+    return f"[{','.join(map(_message, messages))}]"
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
-def _part(part: Part) -> list[Any]:
+def _message(message: Message) -> str:
+    """The JSON of `[role, part…]`, made once for each message."""
+    known: str | None = message.made.get("canonical")
+    if known is None:
+        known = message.made["canonical"] = f"[{','.join([_json(message.role), *map(_part, message.parts)])}]"
+    return known
+
+
+def _part(part: Part) -> str:
     match part:
         case Text(content):
-            return ["text", content]
+            return f'["text",{_json(content)}]'  # a text takes the encoder's short way: nothing is set up for it
         case Reasoning(content):
-            return ["reasoning", content]
+            return f'["reasoning",{_json(content)}]'
         case ToolCall(name, arguments):
-            return ["tool_call", name, arguments]
+            return _json(["tool_call", name, arguments])
         case ToolCallResponse(response):
-            return ["tool_call_response", response]
+            return _json(["tool_call_response", response])
         case OtherPart(type, value):
-            return [type, value]
-    return [part.modality, part.mime_type, part.uri, part.file_id, part.size]
+            return _json([type, value])
+    return _json([part.modality, part.mime_type, part.uri, part.file_id, part.size])

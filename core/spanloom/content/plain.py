@@ -14,7 +14,7 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from traceback import TracebackException
-from typing import Any
+from typing import Any, TypeVar
 
 from .marked import Marked
 
@@ -24,11 +24,17 @@ _MAX_NODES = 20_000
 _MAX_LABEL = 256
 _MAX_VECTOR = 16
 _MAX_INT_BITS = 63
+_SMALL_INT = 1 << _MAX_INT_BITS
 _MAX_DIGITS_BITS = 4096  # beyond, CPython refuses to write the digits
 _VECTOR_KEYS = ("embedding", "embeddings", "embedding_dict", "vector", "vectors")
 
 Convert = Callable[[Any], Any]
-"""An adapter's own reading of an object; returns it unchanged where it has none."""
+"""An adapter's own reading of an object; returns it unchanged where it has none.
+
+It is asked about dicts and tuples too, since messages are written as such; never about lists, texts, numbers and None.
+"""
+
+_Made = TypeVar("_Made", bound=Callable[..., Any])
 
 
 def plain(value: Any, convert: Convert | None = None, *, marks: bool = False) -> Any:
@@ -37,12 +43,25 @@ def plain(value: Any, convert: Convert | None = None, *, marks: bool = False) ->
     At most 16 levels and 20,000 values are read; what is left out is marked in place. With `marks`, what is `Marked`
     stays so, around its plain value; else the marks are taken off.
     """
+    kind = type(value)
+    if kind is str and value.isascii():
+        return value
     return _Reader(convert, marks=marks).read(value, 0)
+
+
+def makes_plain(build: _Made) -> _Made:
+    """A decorator for what a `Deferred` builds with: its answers are plain values already, with their marks, and are
+    not read a second time."""
+    build.makes_plain = True  # type: ignore[attr-defined]
+    return build
 
 
 def clean(text: str) -> str:
     """`text` without lone surrogates, which no UTF-8 encoder takes: each becomes its escape, such as `\\ud800`."""
-    text = str.__str__(text)  # a str itself, also where it was a subclass with ways of its own
+    if type(text) is not str:
+        text = str.__str__(text)  # a str itself, where it was a subclass with ways of its own
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -62,11 +81,15 @@ def label(value: Any) -> str | None:
     """A name or an id as text, 256 characters of it at most; None stays None."""
     if value is None:
         return None
+    if type(value) is str and len(value) <= _MAX_LABEL and value.isascii():
+        return value
     text = clean(value) if isinstance(value, str) else text_of(value)
     return text if len(text) <= _MAX_LABEL else f"{text[: _MAX_LABEL - 1]}…"
 
 
 class _Reader:
+    __slots__ = ("convert", "marks", "nodes", "path")
+
     def __init__(self, convert: Convert | None, *, marks: bool) -> None:
         self.convert, self.marks = convert, marks
         self.nodes = 0
@@ -77,51 +100,57 @@ class _Reader:
         if value is None or value is True or value is False:
             return value
         self.nodes += 1
+        # What JSON has is nearly all there is: it is told by its very type, and asks nothing of anybody.
         kind = type(value)
         if kind is str:
-            return clean(value)
+            return value if value.isascii() else clean(value)
         if kind is int:
-            return _whole(value)
+            return value if -_SMALL_INT < value < _SMALL_INT else _whole(value)
         if kind is float:
             return _real(value)
-        if id(value) in self.path:
+        me = id(value)
+        if me in self.path:
             return "<circular>"
         if depth >= _MAX_DEPTH:
             return "<too deep>"
-        self.path.add(id(value))
+        self.path.add(me)
         try:
+            if kind is list:
+                return self._sequence(value, depth + 1, vector=vector)
+            if kind is dict and self.convert is None:
+                return self._mapping(value.items(), depth + 1, vector=vector)
             return self._other(value, depth + 1, vector=vector)
         except Exception:  # another library's iterator or property may raise anything
             return f"<unreadable {_type_name(value)}>"
         finally:
-            self.path.discard(id(value))
+            self.path.discard(me)
 
     def _other(self, value: Any, depth: int, *, vector: bool) -> Any:
-        if isinstance(value, Marked):
+        kind = type(value)
+        if kind is Marked or isinstance(value, Marked):
             inner = self.read(value.value, depth - 1, vector=vector)
             return Marked(value.category, inner) if self.marks else inner
-        if isinstance(value, str) and not isinstance(value, enum.Enum):
-            return clean(value)
-        if isinstance(value, (bytes, bytearray)):
-            return f"<{len(value)} bytes>"
-        if isinstance(value, memoryview):
-            return f"<{value.nbytes} bytes>"
-        if isinstance(value, enum.Enum):
-            return self.read(value.value, depth)
-        if isinstance(value, numbers.Integral):
-            return _whole(int(value))
-        if isinstance(value, numbers.Real):
-            return _real(float(value))
+        if kind is not dict and kind is not tuple:
+            if isinstance(value, str) and not isinstance(value, enum.Enum):
+                return clean(value)
+            if isinstance(value, (bytes, bytearray)):
+                return f"<{len(value)} bytes>"
+            if isinstance(value, memoryview):
+                return f"<{value.nbytes} bytes>"
+            if isinstance(value, enum.Enum):
+                return self.read(value.value, depth)
+            if isinstance(value, numbers.Integral):
+                return _whole(int(value))
+            if isinstance(value, numbers.Real):
+                return _real(float(value))
         if self.convert is not None:
             converted = self.convert(value)
             if converted is not value:
                 return self.read(converted, depth)
-        if isinstance(value, Mapping):
+        if kind is dict or isinstance(value, Mapping):
             return self._mapping(value.items(), depth, vector=vector)
         if isinstance(value, (list, tuple)):
-            if _is_vector(value, named=vector):
-                return f"<vector of {len(value)} numbers>"
-            return self._items(value, depth, vector=vector)
+            return self._sequence(value, depth, vector=vector)
         if isinstance(value, AbstractSet):
             return self._items(value, depth, vector=vector)
         if isinstance(value, array.array):
@@ -144,8 +173,19 @@ class _Reader:
             name = clean(key) if isinstance(key, str) else text_of(key)
             if name in out:  # such as 1 and "1"
                 name = f"{name} ({_type_name(key)})"
-            out[name] = self.read(value, depth, vector=vector or name.lower().endswith(_VECTOR_KEYS))
+            if type(value) is str and value.isascii():
+                self.nodes += 1
+                out[name] = value
+            elif value is None:
+                out[name] = None
+            else:
+                out[name] = self.read(value, depth, vector=vector or name.lower().endswith(_VECTOR_KEYS))
         return out
+
+    def _sequence(self, values: list[Any] | tuple[Any, ...], depth: int, *, vector: bool) -> Any:
+        if _is_vector(values, named=vector):
+            return f"<vector of {len(values)} numbers>"
+        return self._items(values, depth, vector=vector)
 
     def _items(self, values: Iterable[Any], depth: int, *, vector: bool) -> list[Any]:
         out: list[Any] = []

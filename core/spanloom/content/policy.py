@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Self
 
 from ..errors import ConfigurationError
-from ..identity import Identity, Prompt
+from ..identity import NOBODY, Identity, Prompt
 from ..scores import Score
 from . import actions as act
-from .acting import Action, Reference, Situation, as_key, chain, combined
+from .acting import Action, Drop, Hash, Keep, Redact, Reference, Situation, as_key, chain, combined
 from .application import Application, shows
 from .budget import ATTRIBUTE_BYTES, fit
 from .category import Categories, Category, places
@@ -35,10 +36,31 @@ _REDACTED = _rules(act.redact(), identity=act.keep)
 _FULL = _rules(act.keep)
 _ON_THE_SPAN = {_C.NAMES, _C.TAGS, _C.IDENTITY, _C.SCORE_COMMENTS}
 
+_SAID = (_C.SYSTEM_PROMPT, _C.USER_PROMPT, _C.COMPLETION, _C.REASONING, _C.TOOL_ARGUMENTS, _C.TOOL_RESULTS)
+_PURE = (Drop, Keep, Hash, Redact)
+
 _FIELDS = (
     "input", "output", "input_messages", "output_messages", "tool_definitions", "tool_description", "arguments",
     "result", "query", "documents", "prompt_variables", "error_message", "error_stack", "metadata",
 )  # fmt: skip
+_values = attrgetter(*_FIELDS)
+
+
+class _Plan:
+    """What a policy's rules say of every span, worked out once.
+
+    `dropped` are the categories of which nothing can go out; `says` whether anything of a message can. `lasting` is the
+    key under which a message keeps what was decided on it; None where that is not the same again within its trace, or
+    leaves something elsewhere.
+    """
+
+    __slots__ = ("dropped", "lasting", "says")
+
+    def __init__(self, rules: _Rules) -> None:
+        self.dropped = frozenset(c for c in Category if not shows(rules[c]))
+        self.says = not self.dropped.issuperset(_SAID)
+        pure = all(isinstance(action, _PURE) for c in (*_SAID, _C.NAMES) for action in rules[c])
+        self.lasting = object() if pure else None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,6 +85,7 @@ class ContentPolicy:
     structure: tuple[str, ...] = ()
     attribute_bytes: int = ATTRIBUTE_BYTES
     _combined: dict[Categories, tuple[Action, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _planned: dict[str, _Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         """What happens to which categories; no key."""
@@ -169,37 +192,55 @@ class ContentPolicy:
         What goes to a vault is on its shelf of `at`: `at.settle()` asks the vaults to keep it.
         """
         at = Situation(identity=content.identity) if at is None else at
-        pass_ = Application(self.chain, at)
+        plan = self._plan()
+        dropped = plan.dropped
+        pass_ = Application(self.chain, at, plan.lasting)
         given, answered = places(at.kind)
-        shown = Visible(
-            identity=self._identity(content.identity, pass_),
-            input=pass_.of(given, content.input),
-            output=pass_.of(answered, content.output),
-            input_messages=pass_.messages(content.input_messages),
-            output_messages=pass_.messages(content.output_messages),
-            tool_definitions=pass_.tools(content.tool_definitions),
-            tool_description=pass_.one(_C.TOOL_DEFINITIONS, content.tool_description),
-            arguments=pass_.one(_C.TOOL_ARGUMENTS, content.arguments),
-            result=pass_.one(_C.TOOL_RESULTS, content.result),
-            query=_as_text(pass_.one(_C.RETRIEVAL_QUERIES, content.query)),
-            documents=pass_.documents(content.documents),
-            prompt_variables=pass_.one(_C.PROMPT_VARIABLES, content.prompt_variables),
-            error_message=_as_text(pass_.one(_C.EXCEPTION_TEXT, content.error_message)),
-            error_stack=_as_text(pass_.one(_C.EXCEPTION_TEXT, content.error_stack)),
-            metadata=pass_.each(_C.METADATA, content.metadata),
-        )
+        shown = Visible(identity=self._identity(content.identity, pass_))
+        # A field is read when it is asked for: what this policy drops is not.
+        if dropped.isdisjoint(given) and (value := content.input) is not None:
+            shown.input = pass_.of(given, value)
+        if dropped.isdisjoint(answered) and (value := content.output) is not None:
+            shown.output = pass_.of(answered, value)
+        if plan.says:
+            if messages := content.input_messages:
+                shown.input_messages = pass_.messages(messages)
+            if messages := content.output_messages:
+                shown.output_messages = pass_.messages(messages)
+        if _C.TOOL_DEFINITIONS not in dropped:
+            if tools := content.tool_definitions:
+                shown.tool_definitions = pass_.tools(tools)
+            if (value := content.tool_description) is not None:
+                shown.tool_description = pass_.one(_C.TOOL_DEFINITIONS, value)
+        if _C.TOOL_ARGUMENTS not in dropped and (value := content.arguments) is not None:
+            shown.arguments = pass_.one(_C.TOOL_ARGUMENTS, value)
+        if _C.TOOL_RESULTS not in dropped and (value := content.result) is not None:
+            shown.result = pass_.one(_C.TOOL_RESULTS, value)
+        if _C.RETRIEVAL_QUERIES not in dropped and (value := content.query) is not None:
+            shown.query = _as_text(pass_.one(_C.RETRIEVAL_QUERIES, value))
+        if _C.DOCUMENTS not in dropped and (documents := content.documents):
+            shown.documents = pass_.documents(documents)
+        if _C.PROMPT_VARIABLES not in dropped and (value := content.prompt_variables) is not None:
+            shown.prompt_variables = pass_.one(_C.PROMPT_VARIABLES, value)
+        if _C.EXCEPTION_TEXT not in dropped:
+            if (value := content.error_message) is not None:
+                shown.error_message = _as_text(pass_.one(_C.EXCEPTION_TEXT, value))
+            if (value := content.error_stack) is not None:
+                shown.error_stack = _as_text(pass_.one(_C.EXCEPTION_TEXT, value))
+        if _C.METADATA not in dropped and (metadata := content.metadata):
+            shown.metadata = pass_.each(_C.METADATA, metadata)
         self._hash(content, shown)
         shown.truncated = at.cut
         return shown
 
     def fitted(self, shown: Visible) -> Visible:
-        """What `apply` showed, with every field within the byte budget."""
+        """What `apply` showed, with every field within the byte budget; `shown` itself where all were."""
         changed: dict[str, Any] = {}
         cut = 0
-        for name in _FIELDS:
-            value = getattr(shown, name)
+        limit = self.attribute_bytes
+        for name, value in zip(_FIELDS, _values(shown), strict=True):
             if value:
-                changed[name], here = fit(value, self.attribute_bytes)
+                changed[name], here = fit(value, limit)
                 cut += here
         return replace(shown, **changed, truncated=shown.truncated + cut) if cut else shown
 
@@ -227,7 +268,14 @@ class ContentPolicy:
         """Whether the user says that this attribute holds no content."""
         return any(fnmatchcase(attribute, pattern) for pattern in self.structure)
 
+    def _plan(self) -> _Plan:
+        if (plan := self._planned.get("plan")) is None:
+            plan = self._planned["plan"] = _Plan(self.rules)
+        return plan
+
     def _identity(self, who: Identity, pass_: Application) -> Identity:
+        if who is NOBODY:
+            return who
         tags = (label(pass_.one(_C.TAGS, tag)) for tag in who.tags)
         ids = {name: label(pass_.one(_C.IDENTITY, getattr(who, name))) for name in ("user_id", "session_id", "tenant")}
         return replace(

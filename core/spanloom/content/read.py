@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from itertools import islice, takewhile
+from operator import attrgetter, is_
 from typing import Any
 
 from ..guard import GUARD
@@ -34,30 +35,42 @@ _MOST_METADATA = 1_000
 _SYSTEM = frozenset({"system", "developer"})
 
 
+class Reading(Visible):
+    """A step's content, each field of which is read when it is first asked for: what every policy drops is never read.
+
+    It reads without locks: one thread at a time. A field that cannot be read is left empty.
+    """
+
+    __slots__ = ("_content", "_metadata", "_tool_description")
+
+    def __init__(self, content: Content, identity: Identity, tool_description: str | None = None) -> None:
+        self._content, self._metadata, self._tool_description = content, identity.metadata, tool_description
+        self.identity = _bounded(identity)
+        for name, empty, value in zip(_GIVEN, _EMPTY, _given(content), strict=True):
+            if value is empty:  # as most are: what is not there needs no reading later
+                setattr(self, name, empty)
+        if content.input_messages is _NONE:
+            self.prompt_hash = None
+        if content.output_messages is _NONE:
+            self.completion_hash = None
+
+    def __getattr__(self, name: str) -> Any:  # a field that is not set yet
+        make = _FIELDS.get(name)
+        if make is None:
+            raise AttributeError(name)
+        value = make(self)
+        setattr(self, name, value)
+        return value
+
+    def given(self, name: str) -> Any:
+        """The raw value of a field of the content."""
+        return getattr(self._content, name)
+
+
 def read(content: Content, identity: Identity, tool_description: str | None = None) -> Visible:
     """Everything of `content`, as plain values, before any policy. A field that cannot be read is left empty."""
-    visible = Visible(identity=_bounded(identity))
-    visible.input = _field("input", content.input, _marked)
-    visible.output = _field("output", content.output, _marked)
-    visible.input_messages = _field("input_messages", content.input_messages, _messages) or ()
-    visible.output_messages = _field("output_messages", content.output_messages, _messages) or ()
-    visible.tool_definitions = _field("tool_definitions", content.tool_definitions, _tools) or ()
-    visible.tool_description = _field("tool_description", tool_description, _text)
-    visible.arguments = _field("arguments", content.arguments, _marked)
-    visible.result = _field("result", content.result, _marked)
-    visible.query = _field("query", content.query, _text)
-    visible.documents = _field("documents", content.documents, _documents) or ()
-    visible.prompt_variables = _field("prompt_variables", content.prompt_variables, _marked)
-    visible.error_message = _field("error_message", content.error_message, _text)
-    visible.error_stack = _field("error_stack", content.error_stack, _text)
-    visible.metadata = _field("metadata", identity.metadata, metadata) or {}
-    if visible.input_messages:
-        visible.prompt_hash = digest(canonical_messages(visible.input_messages))
-    if template := _field("template", content.template, _messages) or _system_prompt(visible.input_messages):
-        visible.template, visible.template_hash = template, digest(canonical_messages(template))
-    if visible.output_messages:
-        visible.completion_hash = digest(canonical_messages(visible.output_messages))
-    return visible
+    reading = Reading(content, identity, tool_description)
+    return Visible(**{f.name: getattr(reading, f.name) for f in fields(Visible)})
 
 
 def _bounded(identity: Identity) -> Identity:
@@ -66,11 +79,11 @@ def _bounded(identity: Identity) -> Identity:
         return identity
     prompt = identity.prompt
     version = prompt.version if prompt is not None else None
-    return replace(
-        identity,
+    return Identity(
         user_id=_name(identity.user_id),
         session_id=_name(identity.session_id),
-        tags=tuple(_name(tag) or "" for tag in islice(identity.tags, _MOST_TAGS)),
+        tags=tuple([_name(tag) or "" for tag in islice(identity.tags, _MOST_TAGS)]),
+        metadata=identity.metadata,
         tenant=_name(identity.tenant),
         prompt=Prompt(_name(prompt.name) or "", version if isinstance(version, int) else label(version))
         if prompt is not None
@@ -83,11 +96,18 @@ def _system_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return tuple(takewhile(lambda m: m.role in _SYSTEM, messages))
 
 
-def _field(name: str, value: Any, make: Any) -> Any:
+def _field(name: str, value: Any, make: Callable[[Any], Any]) -> Any:
+    """None for what is empty, and for what cannot be read."""
     if value is None:
         return None
-    with GUARD.watching(f"spanloom.content.read.{name}"):
-        return make(value.resolve() if isinstance(value, Deferred) else value)
+    try:
+        if isinstance(value, Deferred):
+            build, value = value.build, value.build(*value.args)
+            if make is _marked and getattr(build, "makes_plain", False):
+                return value
+        return make(value)
+    except Exception as error:
+        GUARD.caught(f"spanloom.content.read.{name}", error)
     return None
 
 
@@ -98,26 +118,68 @@ def _marked(value: Any) -> Any:
 def _text(value: Any) -> str | None:
     if value is None:
         return None
+    if type(value) is str:
+        return value if value.isascii() else clean(value)
     value = plain(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _name(value: Any) -> str | None:
     """A name, an id or an address as text, whole: a policy must see it before it is cut to a label."""
+    if type(value) is str and value.isascii():
+        return value
     return None if value is None else clean(value) if isinstance(value, str) else text_of(value)
 
 
 def _messages(value: Any) -> tuple[Message, ...]:
-    return tuple(
-        Message(label(m.role) or "user", tuple(_part(p) for p in _each(m.parts)), _name(m.name), label(m.finish_reason))
-        for m in _each(value)
+    return tuple([_message(m) for m in _each(value)])
+
+
+def _message(given: Any) -> Message:
+    """The message in plain values, made once: a chat is told anew in each of its turns. `given` itself, where it has
+    nothing else."""
+    if type(given) is not Message:
+        return _plain_message(given)
+    known = given.made.get("plain")
+    if known is _ITSELF:
+        return given
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    made = _plain_message(given)
+    if _is(made, given):
+        given.made["plain"] = _ITSELF  # not the message: it would be a circle, for the collector
+        return given
+    given.made["plain"] = made
+    made.made["plain"] = _ITSELF
+    return made
+
+
+_ITSELF = object()
+
+
+def _is(made: Message, given: Message) -> bool:
+    return (
+        made.role is given.role
+        and made.name is given.name
+        and made.finish_reason is given.finish_reason
+        and type(given.parts) is tuple
+        and len(made.parts) == len(given.parts)
+        and all(map(is_, made.parts, given.parts))
     )
 
 
+def _plain_message(m: Any) -> Message:
+    parts = tuple([_part(p) for p in _each(m.parts)])
+    return Message(label(m.role) or "user", parts, _name(m.name), label(m.finish_reason))
+
+
 def _part(part: Part) -> Part:
+    if type(part) is Text and type(part.content) is str and part.content.isascii():
+        return part
     match part:
         case Text(content):
-            return Text(_text(content) or "")
+            said = _text(content) or ""
+            return part if said is content else Text(said)
         case Reasoning(content):
             return Reasoning(_text(content) or "")
         case ToolCall(name, arguments, id):
@@ -129,18 +191,18 @@ def _part(part: Part) -> Part:
                 size = len(uri) if size is None else size
                 uri = None
             return Media(label(modality) or "file", label(mime_type), _name(uri), _name(file_id), size)
-        case OtherPart(type, value):
-            return OtherPart(label(type) or "other", plain(value))
+        case OtherPart(what, value):
+            return OtherPart(label(what) or "other", plain(value))
     return OtherPart("other", plain(part))
 
 
 def _tools(value: Any) -> tuple[ToolDefinition, ...]:
-    return tuple(ToolDefinition(_name(t.name) or "", _text(t.description), plain(t.parameters)) for t in _each(value))
+    return tuple([ToolDefinition(_name(t.name) or "", _text(t.description), plain(t.parameters)) for t in _each(value)])
 
 
 def _documents(value: Any) -> tuple[Document, ...]:
     return tuple(
-        Document(_text(d.content), _name(d.id), _number(d.score), _object(plain(d.metadata))) for d in _each(value)
+        [Document(_text(d.content), _name(d.id), _number(d.score), _object(plain(d.metadata))) for d in _each(value)]
     )
 
 
@@ -150,6 +212,8 @@ def _each(value: Any) -> Iterator[Any]:
 
 
 def _number(value: Any) -> float | None:
+    if value is None:
+        return None
     value = plain(value)
     return value if isinstance(value, (int, float)) else None
 
@@ -160,4 +224,55 @@ def _object(value: Any) -> dict[str, Any]:
 
 def metadata(given: Any) -> dict[str, Any]:
     """Plain values under short names. Each is read for itself: one that is vast does not cost the others."""
-    return {label(key) or "": plain(value) for key, value in islice(dict(given or {}).items(), _MOST_METADATA)}
+    if not given:
+        return {}
+    return {label(key) or "": plain(value) for key, value in islice(dict(given).items(), _MOST_METADATA)}
+
+
+# ---------------------------------------------------------------- fields
+def _of(name: str, make: Callable[[Any], Any], empty: Any = None) -> Callable[[Reading], Any]:
+    if empty is None:
+        return lambda reading: _field(name, reading.given(name), make)
+    return lambda reading: empty if (value := reading.given(name)) is empty else _field(name, value, make) or empty
+
+
+def _template(reading: Reading) -> tuple[Message, ...]:
+    """Where a prompt was made from no template, what is the same from request to request stands in for it."""
+    return _field("template", reading.given("template"), _messages) or _system_prompt(reading.input_messages)
+
+
+def _hash(name: str) -> Callable[[Reading], str | None]:
+    def make(reading: Reading) -> str | None:
+        messages = getattr(reading, name)
+        return digest(canonical_messages(messages)) if messages else None
+
+    return make
+
+
+_NONE: tuple[Any, ...] = ()  # the empty tuple is one object
+_GIVEN = tuple(f.name for f in fields(Content) if f.name != "template")
+_EMPTY = tuple(_NONE if f.default == () else None for f in fields(Content) if f.name != "template")
+_given = attrgetter(*_GIVEN)
+_FIELDS: dict[str, Callable[[Reading], Any]] = {
+    "input": _of("input", _marked),
+    "output": _of("output", _marked),
+    "input_messages": _of("input_messages", _messages, ()),
+    "output_messages": _of("output_messages", _messages, ()),
+    "tool_definitions": _of("tool_definitions", _tools, ()),
+    "tool_description": lambda r: _field("tool_description", r._tool_description, _text),
+    "arguments": _of("arguments", _marked),
+    "result": _of("result", _marked),
+    "query": _of("query", _text),
+    "documents": _of("documents", _documents, ()),
+    "prompt_variables": _of("prompt_variables", _marked),
+    "error_message": _of("error_message", _text),
+    "error_stack": _of("error_stack", _text),
+    "metadata": lambda r: _field("metadata", r._metadata, metadata) or {},
+    "prompt_hash": _hash("input_messages"),
+    "completion_hash": _hash("output_messages"),
+    "template": _template,
+    "template_hash": _hash("template"),
+    "truncated": lambda _: 0,
+    "kept": lambda _: [],
+    "vault_status": lambda _: None,
+}

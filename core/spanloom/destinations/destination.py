@@ -14,7 +14,7 @@ from ..content.plain import clean
 from ..content.visible import Visible
 from ..dialects import sampling as sampling_dialect
 from ..dialects.langfuse import SDKS_OWN
-from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known
+from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known, step_name
 from ..dialects.sampling import Kept
 from ..guard import GUARD
 from ..sampling.share import marked
@@ -61,7 +61,7 @@ def rendered(ended: Ended, shown: Seen, render: Callable[[Step, Visible], Render
     except Exception as error:
         _caught("spanloom.destinations.render", error)
     bare = {STEP_KIND: step.kind.value, STEP_OUTCOME: step.outcome.value if step.outcome else None}
-    return Rendered(shown.name, ended.span.kind, known(bare), error=step.outcome is Outcome.ERROR)
+    return Rendered(shown.name or step_name(step), ended.span.kind, known(bare), error=step.outcome is Outcome.ERROR)
 
 
 def copy_of(

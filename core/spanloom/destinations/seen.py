@@ -17,9 +17,9 @@ from ..content.application import Application
 from ..content.category import Categories, Category
 from ..content.digest import canonical_value
 from ..content.plain import label, plain
-from ..content.read import metadata, read
+from ..content.read import Reading, metadata
 from ..content.visible import Visible
-from ..dialects import others
+from ..dialects import genai, others
 from ..guard import GUARD
 from ..scores import Score
 from ..step import Event as StepEvent
@@ -39,8 +39,12 @@ OwnEvent = tuple[str, int, dict[str, Any]]
 
 @dataclass(slots=True)
 class Seen:
-    """One span as one policy shows it. `attributes`, `events` and `links` are what stands on the live span: the
-    application's and other libraries'. `step` has the names that may go out; None for a span of another library."""
+    """One span as one policy shows it.
+
+    `attributes`, `events` and `links` are what stands on the live span: the application's and other libraries', and
+    Spanloom's own structure: all of it on a span of the SDK, on a light one what not every dialect renders. `step` has
+    the names that may go out; None for a span of another library. `name` is a span of the SDK's, else empty.
+    """
 
     name: str
     step: Step | None
@@ -58,14 +62,22 @@ def seen(ended: Ended, policy: ContentPolicy) -> Seen:
     Content is read once for all destinations, and what a policy decides once for all that have it. What cannot be read
     or decided is left out: structure goes in any case.
     """
+    key = _decisions(policy)
     with ended.reading:
-        before = ended.seen.get(key := _decisions(policy))
+        before: Seen | None = ended.seen.get(key)
         if before is None:
             before = ended.seen[key] = _decided(ended, policy)
-    with suppress(Exception), GUARD.watching("spanloom.content.fit"):
+    try:
         fitted = policy.fitted(before.content)
         return before if fitted is before.content else _with(before, fitted)
+    except Exception as error:
+        _swallow("spanloom.content.fit", error)
     return _with(before, Visible())
+
+
+def _swallow(where: str, error: Exception) -> None:
+    with suppress(Exception):  # a strict guard raises it, and has kept it
+        GUARD.caught(where, error)
 
 
 def shown_of(scores: Sequence[Score], policy: ContentPolicy) -> list[Score]:
@@ -108,38 +120,58 @@ def _with(before: Seen, content: Visible) -> Seen:
 
 def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
     span, step = ended.span, ended.step
-    ids = span.context
-    at = Situation(
-        trace_id=ids.trace_id if ids is not None else 0,
-        span_id=ids.span_id if ids is not None else 0,
-        kind=step.kind if step is not None else Kind.OTHER,
-        identity=ended.identity,
-        recorded_ns=span.end_time or 0,
-        shelves=ended.shelves,
-    )
-    pass_ = Application(policy.chain, at)
-    with suppress(Exception), GUARD.watching("spanloom.content.decide"):
-        content = policy.apply(_read(ended), at)
-        shown = Seen(
-            name=label(pass_.of(_NAMES, span.name)) or span.kind.name.lower(),
-            step=_named(step, pass_) if step is not None else None,
-            content=content,
-            attributes=_attributes(span.attributes or {}, policy, pass_),
-            events=[
-                (
-                    label(pass_.of(_NAMES, event.name)) or "event",
-                    event.timestamp,
-                    _attributes(event.attributes or {}, policy, pass_, event.name),
-                )
-                for event in span.events
-            ],
-            links=[_link(link, policy, pass_) for link in span.links],
-            status_description=_text(pass_.of(_ERROR, span.status.description)),
-            root_name=label(pass_.of(_NAMES, ended.root_name)) or "",
+    try:
+        ids = span.context
+        at = Situation(
+            trace_id=ids.trace_id if ids is not None else 0,
+            span_id=ids.span_id if ids is not None else 0,
+            kind=step.kind if step is not None else Kind.OTHER,
+            identity=ended.identity,
+            recorded_ns=span.end_time or 0,
+            shelves=ended.shelves,
         )
+        pass_ = Application(policy.chain, at)
+        content = policy.apply(_read(ended), at)
+        shown = Seen("", None, content)
+        if step is not None:
+            shown.step = _named(step, pass_)
+        if step is None or not ended.is_light:
+            shown.name = label(pass_.called(span.name)) or span.kind.name.lower()
+            _note_others(shown, span, span.attributes or {}, policy, pass_)
+        else:
+            assert shown.step is not None
+            if ended.is_touched:
+                _note_others(shown, span, span.own_attributes, policy, pass_)  # type: ignore[attr-defined]
+            elif step.links:
+                shown.links = [_link(link, policy, pass_) for link in step.links]
+            if beside := genai.beside(shown.step):
+                shown.attributes = {**shown.attributes, **beside} if shown.attributes else beside
+        if ended.root_name:
+            shown.root_name = label(pass_.called(ended.root_name)) or ""
         content.kept = at.settle()
         return shown
+    except Exception as error:
+        _swallow("spanloom.content.decide", error)
     return Seen(span.kind.name.lower(), _nameless(step), Visible())
+
+
+def _note_others(
+    shown: Seen, span: Any, attributes: Mapping[str, Any], policy: ContentPolicy, pass_: Application
+) -> None:
+    """What the application and other libraries have written on a live span."""
+    if attributes:
+        shown.attributes = _attributes(attributes, policy, pass_)
+    if span.events:
+        shown.events = [_event(event, policy, pass_) for event in span.events]
+    if span.links:
+        shown.links = [_link(link, policy, pass_) for link in span.links]
+    if span.status.description is not None:
+        shown.status_description = _text(pass_.of(_ERROR, span.status.description))
+
+
+def _event(event: Any, policy: ContentPolicy, pass_: Application) -> OwnEvent:
+    name = label(pass_.called(event.name)) or "event"
+    return name, event.timestamp, _attributes(event.attributes or {}, policy, pass_, event.name)
 
 
 def _read(ended: Ended) -> Visible:
@@ -148,8 +180,8 @@ def _read(ended: Ended) -> Visible:
         if step is None:
             ended.content = Visible(identity=ended.identity, metadata=metadata(ended.identity.metadata))
         else:
-            ended.content = read(step.content, step.identity, step.tool_description)
-            if ended.prompts is not None:
+            ended.content = Reading(step.content, step.identity, step.tool_description)
+            if ended.prompts is not None and step.kind is Kind.LLM:
                 ended.prompts.note(step, ended.content.prompt_hash)
     return ended.content
 
@@ -159,12 +191,9 @@ def _named(step: Step, pass_: Application) -> Step:
     """The step with the names that may go out; the step itself where they all may."""
     changed: dict[str, Any] = {}
     for name in _STEP_NAMES:
-        if (value := getattr(step, name)) and (shown := _text(pass_.of(_NAMES, value))) != value:
+        if (value := getattr(step, name)) and (shown := _text(pass_.called(value))) != value:
             changed[name] = shown or ("" if name in ("name", "root_name") else None)
-    graph = _names_in({k: v for k, v in step.graph.items() if k != _THREAD}, pass_)
-    if (thread := step.graph.get(_THREAD)) and (shown := _text(pass_.of(_WHO, thread))) is not None:
-        graph = {**graph, _THREAD: shown}
-    if graph != step.graph:
+    if step.graph and (graph := _graph(step.graph, pass_)) != step.graph:
         changed["graph"] = graph
     if (stops := step.parameters.get("stop_sequences")) and (shown_stops := _names_of(stops, pass_)) != stops:
         changed["parameters"] = {**step.parameters, "stop_sequences": shown_stops}
@@ -175,17 +204,30 @@ def _named(step: Step, pass_: Application) -> Step:
     return _changed(step, changed)
 
 
+def _graph(graph: Mapping[str, Any], pass_: Application) -> Mapping[str, Any]:
+    named = _names_in({k: v for k, v in graph.items() if k != _THREAD}, pass_)
+    if (thread := graph.get(_THREAD)) and (shown := _text(pass_.of(_WHO, thread))) is not None:
+        return {**named, _THREAD: shown}
+    return named
+
+
 def _names_of(names: Sequence[Any], pass_: Application) -> list[str]:
-    return [shown for name in names if (shown := _text(pass_.of(_NAMES, label(name)))) is not None]
+    return [shown for name in names if (shown := _text(pass_.called(label(name)))) is not None]
 
 
 def _names_in(values: Mapping[str, Any], pass_: Application) -> Mapping[str, Any]:
     """`values` with the texts among them that may go out: in a step's own records they are names."""
-    shown = ((key, pass_.of(_NAMES, label(v)) if isinstance(v, str) else v) for key, v in values.items())
-    return {key: value for key, value in shown if value is not None}
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        shown = pass_.called(label(value)) if isinstance(value, str) else value
+        if shown is not None:
+            out[key] = shown
+    return out
 
 
 def _named_event(event: StepEvent, pass_: Application) -> StepEvent:
+    if not event.data:
+        return event
     data = _names_in(event.data, pass_)
     return event if data == event.data else StepEvent(event.name, event.time_ns, dict(data))
 

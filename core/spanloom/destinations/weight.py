@@ -16,6 +16,7 @@ SPAN_BYTES = 2_500  # a live span of the SDK with its attributes, the step and w
 _DEPTH = 4
 _SAMPLE = 2  # of the items of a list or dict: those at its end, which a conversation grows by
 _TEXTS = ("content", "text", "page_content", "text_resource", "blocks")  # what holds a message's or a document's text
+_HELD = ("text", "blocks", "value")  # the same of an adapter's snapshot, which has slots
 _SMALL = 20  # entries of a dict
 _EACH = 48  # bytes of an object beside its text
 _NOTHING: tuple[Any, ...] = ()
@@ -66,4 +67,11 @@ def _weight(value: Any, depth: int) -> int:
             if name in named:
                 text = named[name]
                 total += len(text) if type(text) is str else _weight(text, depth - 1)
+    elif named is None and kind not in _NUMBERS:
+        for name in _HELD:
+            if (text := getattr(value, name, None)) is not None:
+                total += len(text) if type(text) is str else _weight(text, depth - 1)
     return total
+
+
+_NUMBERS = frozenset({int, float, bool, type(None)})

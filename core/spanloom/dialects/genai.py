@@ -165,6 +165,29 @@ def structure(step: Step) -> Attributes:
     return out
 
 
+def beside(step: Step) -> Attributes:
+    """What of `structure` stands under no name of the GenAI conventions: it is in copies of other dialects too."""
+    out: Attributes = {}
+    if step.server_address:
+        put(out, "server.address", step.server_address)
+        put(out, "server.port", step.server_port)
+    if step.outcome is Outcome.ERROR:
+        put(out, "error.type", step.error_type)
+    if step.embedding_count is not None:
+        put(out, "spanloom.embeddings.count", step.embedding_count)
+    if step.document_count is not None:
+        put(out, "spanloom.documents.count", step.document_count)
+    if graph := step.graph:
+        put(out, "langgraph.node", graph.get("node"))
+        put(out, "langgraph.step", graph.get("step"))
+    if step.kind in _CALLS:
+        if step.service_tier is not None and step.provider in _OPENAI:
+            put(out, "openai.response.service_tier", step.service_tier)
+        if step.cache_hit:
+            put(out, "spanloom.cache.hit", step.cache_hit)
+    return out
+
+
 def _of_a_call(step: Step, out: Attributes) -> None:
     put(out, "gen_ai.response.model", step.response_model)
     put(out, "gen_ai.response.id", step.response_id)

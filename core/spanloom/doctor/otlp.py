@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from ..destinations.backend import Backend
 from ..destinations.destination import copies
 from ..destinations.endpoint import traces_url
 from ..destinations.otlp import Otlp
-from ..destinations.wire import environment
+from ..destinations.wire import encoding, environment
 from .asking import ask, is_open, place
 from .finding import Finding, TroubleError
 from .sample import RESOURCE, Sample
@@ -33,9 +34,8 @@ def examine(destination: Otlp, sample: Sample, timeout: float) -> Iterator[Findi
 
 def encoded(destination: Any, sample: Sample) -> bytes:
     """The sample as this destination sends it."""
-    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415
-
-    return bytes(encode_spans(copies(sample.spans, destination.content, destination._copy)).SerializeToString())
+    (batch,), _ = encoding.encoded(copies(sample.spans, destination.content, destination._copy), sys.maxsize)
+    return batch.body
 
 
 def address_of(destination: Otlp) -> str:

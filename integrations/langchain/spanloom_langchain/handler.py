@@ -9,32 +9,48 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
-from langchain_core.outputs import LLMResult
-from spanloom.guard import GUARD, guarded
+from langchain_core.outputs import ChatGeneration, LLMResult
+from spanloom.guard import GUARD
 from spanloom.providers import provider_name
 from spanloom.setup import Loom
 from spanloom.step import FIRST_TOKEN, TOOL_CALL_DISPATCHED, Deferred, Event, Kind, Outcome, Step
 
 from . import labels
+from .documents import documents_of
 from .frames import left_unread
-from .messages import answers_of, documents_of, messages_of, prompt_of, snapshot, tools_of, value_of
+from .messages import answers_of, messages_of, prompt_of
 from .results import note_result, request_parameters
 from .runs import Runs, key_of
+from .snapshots import hold_answers, hold_documents, snapshot
+from .streams import Streams
+from .tools import tools_of
+from .values import value_of
 
 _NOTHING: Mapping[str, Any] = {}
+# Python 3.11 takes longer to find a member in its enum than for most that is done here.
+_AGENT, _LLM, _PROMPT, _RETRIEVER, _TOOL = Kind.AGENT, Kind.LLM, Kind.PROMPT, Kind.RETRIEVER, Kind.TOOL
+_OK, _ABANDONED = Outcome.OK, Outcome.ABANDONED
 
 
 class SpanloomCallbackHandler(BaseCallbackHandler):
     """Traces every run that it is passed to: `chain.invoke(question, config={"callbacks": [handler]})`.
 
-    One handler serves a whole process: it keeps no state of a run. `loom` is what `spanloom.configure()` returned;
-    without it the handler follows the last `configure()`, also when that comes later.
+    One handler serves a whole process: of a run it keeps nothing beyond its end. `loom` is what `spanloom.configure()`
+    returned; without it the handler follows the last `configure()`, also when that comes later.
+
+    What goes in and out of a run is read later, on a worker. Whatever the application may change meanwhile is copied,
+    two levels deep: `snapshots.py` says what.
     """
 
     run_inline = True  # in the caller's own context, so that the step is current inside its body
 
+    # Asked before every callback: plain values, since LangChain's properties take longer than some of the callbacks.
+    ignore_llm = ignore_chain = ignore_agent = ignore_retriever = False
+    ignore_chat_model = ignore_retry = ignore_custom_event = False
+
     def __init__(self, loom: Loom | None = None) -> None:
         self._runs = Runs(loom)
+        self._streams = Streams()
 
     @property
     def raise_error(self) -> bool:  # type: ignore[override]
@@ -56,7 +72,6 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         return self
 
     # ---------------------------------------------------------------- chains, prompts, parsers, graphs, agents
-    @guarded
     def on_chain_start(
         self,
         serialized: dict[str, Any] | None,
@@ -66,50 +81,61 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         parent_run_id: UUID | None = None,
         tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        run_type: str | None = None,
+        defers_inputs: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        if not self._runs.takes(run_id):
-            return
-        metadata = metadata or {}
-        step = Step(
-            key_of(run_id), labels.chain_kind(kwargs.get("run_type")), labels.run_name(serialized, kwargs, "Runnable")
-        )
-        step.streaming = "defers_inputs" in kwargs
-        if labels.is_agent(step.name, metadata, self._runs.get(parent_run_id), serialized):
-            step.kind, step.agent_name = Kind.AGENT, metadata.get("lc_agent_name") or step.name
-        if step.kind is Kind.AGENT and (said := _messages_in(inputs)):
-            step.content.input_messages = Deferred(messages_of, (said,))
-        elif not step.streaming:  # a stream begins with {"input": ""}, and tells its input at the end
-            step.content.input = Deferred(value_of, (snapshot(inputs),))
-        step.links = self._runs.resumed(metadata, inputs)
-        self._runs.open(step, run_id, parent_run_id, metadata, tags, serialized=serialized)
+        try:
+            run = key_of(run_id)
+            if (recorder := self._runs.recorder_of(run)) is None:
+                return
+            name, kind = labels.run_name(name, serialized, "Runnable"), labels.chain_kind(run_type)
+            step = Step(run, kind, name)
+            said = metadata or _NOTHING
+            above = self._runs.get(parent_run_id) if "ls_integration" in said else None
+            if labels.is_agent(name, said, above, serialized):
+                step.kind, step.agent_name = _AGENT, said.get("lc_agent_name") or name
+            step.streaming = defers_inputs is not None  # told of streams alone, be it true or false
+            if step.kind is _AGENT and (messages := _messages_in(inputs)):
+                step.content.input_messages = Deferred(messages_of, (messages,))
+            elif not step.streaming:  # a stream begins with {"input": ""}, and tells its input at the end
+                step.content.input = Deferred(value_of, (snapshot(inputs),))
+            if "thread_id" in said and "langgraph_node" not in said:
+                step.links = self._runs.resumed(said, inputs)
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags, serialized=serialized)
+        except Exception as error:
+            _caught("on_chain_start", error)
 
-    @guarded
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._runs.get(run_id)
-        if step is None:
-            return
-        if step.streaming and kwargs.get("inputs") is not None:
-            step.content.input = Deferred(value_of, (snapshot(kwargs["inputs"]),))
-        if step.kind is Kind.AGENT and (said := _messages_in(outputs)):
-            step.content.output_messages = Deferred(messages_of, (said[-1:],))
-        elif outputs is not None:
-            step.content.output = Deferred(value_of, (snapshot(outputs),))
-        if step.kind is Kind.PROMPT:
-            self._runs.rendered(step, outputs)
-        unread = left_unread() if step.streaming else False
-        if unread is None:
-            unread = bool(step.children)
-        self._runs.close(step, Outcome.ABANDONED if unread else Outcome.OK)
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, inputs: Any = None, **kwargs: Any) -> None:
+        try:
+            step = self._runs.get(run_id)
+            if step is None:
+                return
+            if step.streaming and inputs is not None:
+                step.content.input = Deferred(value_of, (snapshot(inputs),))
+            if step.kind is _AGENT and (messages := _messages_in(outputs)):
+                step.content.output_messages = Deferred(messages_of, (messages[-1:],))
+            elif outputs is not None:
+                step.content.output = Deferred(value_of, (snapshot(outputs),))
+            if step.kind is _PROMPT:
+                self._runs.rendered(step, outputs)
+            unread = left_unread() if step.streaming else False
+            if unread is None:
+                unread = bool(step.children)
+            self._runs.close(step, _ABANDONED if unread else _OK)
+        except Exception as error:
+            _caught("on_chain_end", error)
 
-    @guarded
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        if kwargs.get("inputs") is not None and (step := self._runs.get(run_id)) is not None and step.streaming:
-            step.content.input = Deferred(value_of, (snapshot(kwargs["inputs"]),))
-        self._runs.fail(run_id, error)
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, inputs: Any = None, **kwargs: Any) -> None:
+        try:
+            if inputs is not None and (step := self._runs.get(run_id)) is not None and step.streaming:
+                step.content.input = Deferred(value_of, (snapshot(inputs),))
+            self._runs.fail(run_id, error)
+        except Exception as own:
+            _caught("on_chain_error", own)
 
     # ---------------------------------------------------------------- models
-    @guarded
     def on_chat_model_start(
         self,
         serialized: dict[str, Any],
@@ -119,17 +145,25 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         parent_run_id: UUID | None = None,
         tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        invocation_params: dict[str, Any] | None = None,
+        batch_size: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if not self._runs.takes(run_id):
-            return
-        step = Step(key_of(run_id), Kind.LLM, labels.run_name(serialized, kwargs, "ChatModel"))
-        given = tuple(messages[0]) if messages else ()
-        step.content.input_messages = Deferred(messages_of, (given,))
-        step.server_address, step.server_port = labels.server_of(serialized)
-        self._start_model(step, given, run_id, parent_run_id, metadata, tags, kwargs)
+        try:
+            run = key_of(run_id)
+            if (recorder := self._runs.recorder_of(run)) is None:
+                return
+            step = Step(run, _LLM, labels.run_name(name, serialized, "ChatModel"))
+            given = tuple(messages[0]) if messages else ()
+            step.content.input_messages = Deferred(messages_of, (given,))
+            said = metadata or _NOTHING
+            _note_request(step, serialized, said, invocation_params or _NOTHING)
+            batch = (batch_size or 1) > 1
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags, leaf=True, batch=batch, given=given)
+        except Exception as error:
+            _caught("on_chat_model_start", error)
 
-    @guarded
     def on_llm_start(
         self,
         serialized: dict[str, Any],
@@ -139,59 +173,87 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         parent_run_id: UUID | None = None,
         tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        invocation_params: dict[str, Any] | None = None,
+        batch_size: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if not self._runs.takes(run_id):
-            return
-        step = Step(key_of(run_id), Kind.LLM, labels.run_name(serialized, kwargs, "LLM"), completion=True)
-        step.content.input_messages = Deferred(prompt_of, (prompts[0],)) if prompts else ()
-        step.server_address, step.server_port = labels.server_of(serialized)
-        self._start_model(step, prompts[0] if prompts else "", run_id, parent_run_id, metadata, tags, kwargs)
-
-    def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any) -> None:
-        step = self._runs.get(run_id)
-        if step is None:
-            return
-        if step.first_token_ns is not None:
-            step.chunks += 1
-            return  # the way of all tokens but the first
         try:
-            step.streaming = True
-            if token or _says_something(chunk):
-                self._first_token(step)
+            run = key_of(run_id)
+            if (recorder := self._runs.recorder_of(run)) is None:
+                return
+            step = Step(run, _LLM, labels.run_name(name, serialized, "LLM"), completion=True)
+            given = prompts[0] if prompts else ""
+            step.content.input_messages = Deferred(prompt_of, (given,)) if prompts else ()
+            said = metadata or _NOTHING
+            _note_request(step, serialized, said, invocation_params or _NOTHING)
+            batch = (batch_size or 1) > 1
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags, leaf=True, batch=batch, given=given)
         except Exception as error:
-            GUARD.caught("spanloom_langchain.on_llm_new_token", error)
+            _caught("on_llm_start", error)
+
+    def on_llm_new_token(
+        self,
+        token: Any,
+        *,
+        chunk: Any = None,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        try:
+            step = self._streams.get(run_id.int if type(run_id) is UUID else run_id)
+            if step is not None:
+                step.chunks += 1
+                return  # the way of all tokens but the first
+            step = self._runs.get(run_id)
+            if step is not None and step.first_token_ns is None:
+                step.streaming = True
+                if token or _says_something(chunk):
+                    self._first_token(step)
+        except Exception as error:
+            _caught("on_llm_new_token", error)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._runs.get(run_id)
-        if step is None:
-            return
-        if step.first_token_ns is not None:
-            step.chunks += isinstance(event, Mapping) and event.get("event") == "content-block-delta"
-            return
-        step.streaming = True
-        if isinstance(event, Mapping) and str(event.get("event", "")).startswith("content-block"):
-            self._first_token(step)
+        try:
+            step = self._streams.get(run_id.int if type(run_id) is UUID else run_id)
+            if step is not None:
+                step.chunks += isinstance(event, Mapping) and event.get("event") == "content-block-delta"
+                return
+            step = self._runs.get(run_id)
+            if step is not None and step.first_token_ns is None:
+                step.streaming = True
+                if isinstance(event, Mapping) and str(event.get("event", "")).startswith("content-block"):
+                    self._first_token(step)
+        except Exception as error:
+            _caught("on_stream_event", error)
 
-    @guarded
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._runs.get(run_id)
-        if step is not None:
-            self._note_answer(step, response)
-            self._runs.close(step, Outcome.OK)
+        try:
+            step = self._runs.get(run_id)
+            if step is not None:
+                self._streams.pop(step.run_id, None)
+                _note_answer(step, response)
+                self._runs.close(step, _OK)
+        except Exception as error:
+            _caught("on_llm_end", error)
 
-    @guarded
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._runs.get(run_id)
-        if step is not None and isinstance(partial := kwargs.get("response"), LLMResult):
-            self._note_answer(step, partial)
-        self._runs.fail(run_id, error)
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, response: Any = None, **kwargs: Any) -> None:
+        try:
+            step = self._runs.get(run_id)
+            if step is not None:
+                self._streams.pop(step.run_id, None)
+                if isinstance(response, LLMResult):  # what came before the error
+                    _note_answer(step, response)
+            self._runs.fail(run_id, error)
+        except Exception as own:
+            _caught("on_llm_error", own)
 
     # ---------------------------------------------------------------- tools
-    @guarded
     def on_tool_start(
         self,
-        serialized: dict[str, Any],
+        serialized: dict[str, Any] | None,
         input_str: str,
         *,
         run_id: UUID,
@@ -199,115 +261,137 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
         inputs: dict[str, Any] | None = None,
+        name: str | None = None,
+        tool_call_id: Any = None,
         **kwargs: Any,
     ) -> None:
-        if not self._runs.takes(run_id):
-            return
-        name = labels.run_name(serialized, kwargs, "tool")
-        step = Step(key_of(run_id), Kind.TOOL, name, tool_name=(serialized or {}).get("name") or name)
-        step.tool_description = (serialized or {}).get("description")
-        call_id = kwargs.get("tool_call_id")
-        step.tool_call_id = str(call_id) if call_id is not None else None
-        step.agent_name = (metadata or {}).get("lc_agent_name")
-        step.content.arguments = Deferred(value_of, (snapshot(inputs if inputs is not None else input_str),))
-        self._runs.open(step, run_id, parent_run_id, metadata, tags)
+        try:
+            run = key_of(run_id)
+            if (recorder := self._runs.recorder_of(run)) is None:
+                return
+            tool, said = serialized or _NOTHING, metadata or _NOTHING
+            name = labels.run_name(name, serialized, "tool")
+            step = Step(run, _TOOL, name)
+            step.tool_name, step.tool_description = tool.get("name") or name, tool.get("description")
+            step.tool_call_id = str(tool_call_id) if tool_call_id is not None else None
+            step.agent_name = said.get("lc_agent_name")
+            step.content.arguments = Deferred(value_of, (snapshot(inputs if inputs is not None else input_str),))
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags)
+        except Exception as error:
+            _caught("on_tool_start", error)
 
-    @guarded
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._runs.get(run_id)
-        if step is not None:
-            step.content.result = Deferred(value_of, (snapshot(getattr(output, "content", output)),))
-            self._runs.close(step, Outcome.OK)
+        try:
+            step = self._runs.get(run_id)
+            if step is not None:
+                step.content.result = Deferred(value_of, (snapshot(getattr(output, "content", output)),))
+                self._runs.close(step, _OK)
+        except Exception as error:
+            _caught("on_tool_end", error)
 
-    @guarded
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        self._runs.fail(run_id, error)
+        try:
+            self._runs.fail(run_id, error)
+        except Exception as own:
+            _caught("on_tool_error", own)
 
     # ---------------------------------------------------------------- retrievers
-    @guarded
     def on_retriever_start(
         self,
-        serialized: dict[str, Any],
+        serialized: dict[str, Any] | None,
         query: str,
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
+        name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if not self._runs.takes(run_id):
-            return
-        step = Step(key_of(run_id), Kind.RETRIEVER, labels.run_name(serialized, kwargs, "Retriever"))
-        step.provider = provider_name((metadata or {}).get("ls_vector_store_provider"))
-        step.content.query = query
-        self._runs.open(step, run_id, parent_run_id, metadata, tags, leaf=True)
+        try:
+            run = key_of(run_id)
+            if (recorder := self._runs.recorder_of(run)) is None:
+                return
+            said = metadata or _NOTHING
+            step = Step(run, _RETRIEVER, labels.run_name(name, serialized, "Retriever"))
+            step.provider = provider_name(said.get("ls_vector_store_provider"))
+            step.content.query = query
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags, leaf=True)
+        except Exception as error:
+            _caught("on_retriever_start", error)
 
-    @guarded
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._runs.get(run_id)
-        if step is not None:
-            found = tuple(documents or ())
-            step.document_count = len(found)
-            step.content.documents = Deferred(documents_of, (found,))
-            self._runs.close(step, Outcome.OK)
+        try:
+            step = self._runs.get(run_id)
+            if step is not None:
+                found = hold_documents(documents or ())
+                step.document_count = len(found)
+                step.content.documents = Deferred(documents_of, (found,))
+                self._runs.close(step, _OK)
+        except Exception as error:
+            _caught("on_retriever_end", error)
 
-    @guarded
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        self._runs.fail(run_id, error)
+        try:
+            self._runs.fail(run_id, error)
+        except Exception as own:
+            _caught("on_retriever_error", own)
 
     # ---------------------------------------------------------------- in between
-    @guarded
     def on_retry(self, retry_state: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._runs.get(run_id)
-        if step is not None:
-            step.events.append(
-                Event("retry", time.time_ns(), {"attempt": getattr(retry_state, "attempt_number", None)})
-            )
+        try:
+            step = self._runs.get(run_id)
+            if step is not None:
+                attempt = getattr(retry_state, "attempt_number", None)
+                step.events.append(Event("retry", time.time_ns(), {"attempt": attempt}))
+        except Exception as error:
+            _caught("on_retry", error)
 
-    @guarded
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        step = self._runs.get(run_id)
-        if step is not None:  # the data is the application's own: content that no dialect has a place for
-            step.events.append(Event("custom_event", time.time_ns(), {"name": str(name)}))
-
-    # ---------------------------------------------------------------- the common parts
-    def _start_model(
-        self,
-        step: Step,
-        given: Any,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        metadata: dict[str, Any] | None,
-        tags: list[str] | None,
-        kwargs: Mapping[str, Any],
-    ) -> None:
-        metadata = metadata or {}
-        params = kwargs.get("invocation_params") or _NOTHING
-        model = metadata.get("ls_model_name") or params.get("model") or params.get("model_name")
-        step.request_model = str(model) if model else None
-        step.provider = provider_name(metadata.get("ls_provider"))
-        step.parameters = request_parameters(params, metadata)
-        if tools := params.get("tools") or params.get("functions"):
-            step.content.tool_definitions = Deferred(tools_of, (tuple(tools),))
-        batch = (kwargs.get("batch_size") or 1) > 1
-        self._runs.open(step, run_id, parent_run_id, metadata, tags, leaf=True, batch=batch, given=given)
-
-    def _note_answer(self, step: Step, result: LLMResult) -> None:
-        generations = tuple(note_result(step, result))
-        if not generations:
-            return
-        step.content.output_messages = Deferred(answers_of, (generations, step.finish_reasons))
-        now = time.time_ns()
-        for generation in generations:
-            for call in getattr(getattr(generation, "message", None), "tool_calls", None) or ():
-                data = {"name": call.get("name"), "id": call.get("id")}
-                step.events.append(Event(TOOL_CALL_DISPATCHED, now, data))
+        try:
+            step = self._runs.get(run_id)
+            if step is not None:  # the data is the application's own: content that no dialect has a place for
+                step.events.append(Event("custom_event", time.time_ns(), {"name": str(name)}))
+        except Exception as error:
+            _caught("on_custom_event", error)
 
     def _first_token(self, step: Step) -> None:
         step.chunks = 1
         step.first_token_ns = time.time_ns()
         step.events.append(Event(FIRST_TOKEN, step.first_token_ns))
+        self._streams.begin(step)
+
+
+def _caught(callback: str, error: Exception) -> None:
+    GUARD.caught(f"{__name__}.{SpanloomCallbackHandler.__name__}.{callback}", error)
+
+
+def _note_request(
+    step: Step, serialized: Mapping[str, Any] | None, metadata: Mapping[str, Any], params: Mapping[str, Any]
+) -> None:
+    model = metadata.get("ls_model_name") or params.get("model") or params.get("model_name")
+    step.request_model = str(model) if model else None
+    step.provider = provider_name(metadata.get("ls_provider"))
+    step.server_address, step.server_port = labels.server_of(serialized)
+    if parameters := request_parameters(params, metadata):
+        step.parameters = parameters
+    if tools := params.get("tools") or params.get("functions"):
+        step.content.tool_definitions = Deferred(tools_of, (tuple(tools),))
+
+
+def _note_answer(step: Step, result: LLMResult) -> None:
+    generations = note_result(step, result)
+    if not generations:
+        return
+    step.content.output_messages = Deferred(answers_of, (hold_answers(generations), step.finish_reasons))
+    for generation in generations:
+        if not isinstance(generation, ChatGeneration):
+            continue
+        if calls := getattr(generation.message, "tool_calls", None):
+            now = time.time_ns()
+            for call in calls:
+                data = {"name": call.get("name"), "id": call.get("id")}
+                step.events.append(Event(TOOL_CALL_DISPATCHED, now, data))
 
 
 def _messages_in(state: Any) -> tuple[Any, ...]:

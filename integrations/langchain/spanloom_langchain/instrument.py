@@ -16,16 +16,12 @@ class _Everywhere(SpanloomCallbackHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.on = False
+        self.follow(None, on=False)
 
     def follow(self, loom: Loom | None, *, on: bool) -> None:
-        self._runs.loom, self.on = loom, on
-
-    @property
-    def ignore_llm(self) -> bool:
-        return not self.on
-
-    ignore_chain = ignore_agent = ignore_retriever = ignore_chat_model = ignore_retry = ignore_custom_event = ignore_llm
+        self._runs.loom = loom
+        self.ignore_llm = self.ignore_chain = self.ignore_agent = self.ignore_retriever = not on
+        self.ignore_chat_model = self.ignore_retry = self.ignore_custom_event = not on
 
 
 _handler = _Everywhere()

@@ -2,80 +2,173 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import filterfalse
 from typing import Any
 from urllib.parse import urlsplit
 
-from spanloom.identity import NOBODY, Identity
+from spanloom.identity import NOBODY, Identity, Prompt, current_identity
 from spanloom.step import Kind, Step
 
-from .prompts import prompt_of_run
+from .prompts import NAMING, prompt_of_run
+from .snapshots import snapshot
 
-_OWN = frozenset({
-    "thread_id", "checkpoint_id", "checkpoint_ns", "task_id", "run_id", "assistant_id", "graph_id", "run_attempt",
-    "user_id", "session_id", "conversation_id", "tenant", "tags", "langfuse_user_id", "langfuse_session_id",
-    "langfuse_tags", "langfuse_prompt", "prompt_name", "prompt_version", "revision_id", "__pregel_resuming",
-    "traceparent", "tracestate", "versions",
+_WHO = frozenset({
+    "thread_id", "user_id", "session_id", "conversation_id", "tenant", "langfuse_user_id", "langfuse_session_id",
+    "langfuse_tags",
 })  # fmt: skip
+_OWN = (
+    "checkpoint_id", "checkpoint_ns", "task_id", "run_id", "assistant_id", "graph_id", "run_attempt", "tags",
+    "prompt_version", "revision_id", "traceparent", "tracestate", "versions",
+)  # fmt: skip
 _OWN_PREFIXES = ("ls_", "lc_", "langgraph_", "__", "LANGSMITH_", "langsmith_")
 _INTERNAL_TAGS = ("seq:step:", "map:key:", "graph:step:", "langsmith:", "retry:attempt:", "condition:", "branch:")
+_MOST_WORDS = 4_096
 
 AGENT_INTEGRATION = "langchain_create_agent"
 
 
-def identity_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> Identity:
+class _Bookkeeping:
+    """LangChain's own keys or tags. Every run brings the same ones again, so they are remembered; no others are."""
+
+    def __init__(self, prefixes: tuple[str, ...], words: Iterable[str] = ()) -> None:
+        self._prefixes, self._words = prefixes, set(words)
+        self._is_known = self._words.__contains__
+
+    def unknown(self, words: Iterable[Any]) -> Iterator[Any]:
+        """Those of `words` that are not remembered."""
+        return filterfalse(self._is_known, words)
+
+    def has(self, word: Any) -> bool:
+        if not isinstance(word, str) or not word.startswith(self._prefixes):
+            return False
+        if len(self._words) < _MOST_WORDS:
+            self._words.add(word)
+        return True
+
+
+_own_keys, _own_tags = _Bookkeeping(_OWN_PREFIXES, _OWN), _Bookkeeping(_INTERNAL_TAGS)
+
+
+def identity_of(metadata: Mapping[str, Any], tags: Sequence[str], above: Identity | None = None) -> Identity:
     """User, session, tags, tenant and the rest of the metadata. A LangGraph thread is a session.
 
     `langfuse_user_id`, `langfuse_session_id` and `langfuse_tags`, which Langfuse's own handler reads, count too.
+    `above` is the identity of the step around it. A run inherits its parent's metadata, so mostly it says nothing new:
+    then `above` itself is the answer.
     """
-    own = tuple(t for t in tags if not t.startswith(_INTERNAL_TAGS))
-    extra = metadata.get("langfuse_tags")
-    if isinstance(extra, (list, tuple)):
-        own += tuple(str(t) for t in extra if t not in own)
-    user = metadata.get("user_id") or metadata.get("langfuse_user_id")
-    session = (
-        metadata.get("session_id")
-        or metadata.get("langfuse_session_id")
-        or metadata.get("conversation_id")
-        or metadata.get("thread_id")
-    )
-    rest = {k: v for k, v in metadata.items() if k not in _OWN and not k.startswith(_OWN_PREFIXES)}
-    prompt = prompt_of_run(metadata)
-    if not (user or session or own or rest or metadata.get("tenant") or prompt):
+    own: tuple[str, ...] = ()
+    for tag in _own_tags.unknown(tags):
+        if not _own_tags.has(tag):
+            own += (tag,)
+    rest: dict[str, Any] = {}
+    says_who = names_prompt = False
+    for key in _own_keys.unknown(metadata):
+        if key in _WHO:
+            says_who = True
+        elif key in NAMING:
+            names_prompt = True
+        elif not _own_keys.has(key):
+            rest[key] = metadata[key]
+    user = session = tenant = None
+    if says_who:
+        user = metadata.get("user_id") or metadata.get("langfuse_user_id")
+        session = (
+            metadata.get("session_id")
+            or metadata.get("langfuse_session_id")
+            or metadata.get("conversation_id")
+            or metadata.get("thread_id")
+        )
+        tenant = metadata.get("tenant")
+        if user is not None and type(user) is not str:
+            user = str(user)
+        if session is not None and type(session) is not str:
+            session = str(session)
+        if tenant is not None and type(tenant) is not str:
+            tenant = str(tenant)
+        if "langfuse_tags" in metadata and isinstance(extra := metadata["langfuse_tags"], (list, tuple)):
+            own += tuple(str(t) for t in extra if t not in own)
+    prompt = prompt_of_run(metadata) if names_prompt else None
+    if above is not None and _is_said(above, user, session, own, rest, tenant, prompt):
+        using = current_identity()
+        if using is NOBODY or _is_said(
+            above, using.user_id, using.session_id, using.tags, using.metadata, using.tenant, using.prompt
+        ):
+            return above
+    if not (user or session or own or rest or tenant or prompt):
         return NOBODY
-    return Identity(
-        user_id=str(user) if user is not None else None,
-        session_id=str(session) if session is not None else None,
-        tags=own,
-        metadata=rest,
-        tenant=str(metadata["tenant"]) if metadata.get("tenant") is not None else None,
-        prompt=prompt,
-    )
+    return Identity(user, session, own, snapshot(rest), tenant, prompt)
 
 
-def graph_place(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """LangGraph's place of a run: `node`, `step`, `checkpoint_ns`, `thread` and `agent`, as far as there are any."""
-    place = {
-        "node": metadata.get("langgraph_node"),
-        "step": metadata.get("langgraph_step"),
-        "checkpoint_ns": metadata.get("langgraph_checkpoint_ns"),
-        "thread": str(metadata["thread_id"]) if metadata.get("thread_id") is not None else None,
-    }
-    out = {k: v for k, v in place.items() if v is not None}
+def _text(value: Any) -> str | None:
+    return value if value is None or type(value) is str else str(value)
+
+
+def _is_said(
+    above: Identity,
+    user: str | None,
+    session: str | None,
+    tags: tuple[str, ...],
+    metadata: Mapping[str, Any],
+    tenant: str | None,
+    prompt: Prompt | None,
+) -> bool:
+    """Whether `above` says all of it."""
+    if (
+        (user and user != above.user_id)
+        or (session and session != above.session_id)
+        or (tenant and tenant != above.tenant)
+        or (prompt is not None and prompt != above.prompt)
+    ):
+        return False
+    if tags:
+        for tag in tags:
+            if tag not in above.tags:
+                return False
+    if metadata:
+        for key, value in metadata.items():  # of other types than text, `==` may do anything
+            said = above.metadata.get(key, _text)
+            if said is not value and not (type(said) is type(value) is str and said == value):
+                return False
+    return True
+
+
+_NOWHERE: Mapping[str, Any] = {}
+
+
+def graph_place(metadata: Mapping[str, Any], above: Mapping[str, Any] = _NOWHERE) -> Mapping[str, Any]:
+    """LangGraph's place of a run: `node`, `step`, `checkpoint_ns`, `thread` and `agent`, as far as there are any.
+
+    `above` is the place of the step around it: itself the answer where the run is in the same one.
+    """
+    place: dict[str, Any] = {}
+    if (node := metadata.get("langgraph_node")) is not None:
+        place["node"] = node
+    if (step := metadata.get("langgraph_step")) is not None:
+        place["step"] = step
+    if (namespace := metadata.get("langgraph_checkpoint_ns")) is not None:
+        place["checkpoint_ns"] = namespace
+    if (thread := metadata.get("thread_id")) is not None:
+        place["thread"] = _text(thread)
     if metadata.get("ls_integration") == AGENT_INTEGRATION:
-        out["agent"] = metadata.get("lc_agent_name")
-    return out
+        place["agent"] = metadata.get("lc_agent_name")
+    return (above if place == above else place) if place else _NOWHERE
 
 
 def chain_kind(run_type: str | None) -> Kind:
     """LangChain marks prompts and parsers by their run type; the rest are chains."""
-    return {"prompt": Kind.PROMPT, "parser": Kind.PARSER}.get(run_type or "", Kind.CHAIN)
+    return _KINDS.get(run_type, _CHAIN)
 
 
-def run_name(serialized: Mapping[str, Any] | None, kwargs: Mapping[str, Any], default: str) -> str:
-    """LangChain's name of a run: given, else the serialized object's name, else its class."""
-    if name := kwargs.get("name"):
-        return str(name)
+_CHAIN = Kind.CHAIN  # Python 3.11 takes longer to find a member in its enum than for most that is done here
+_KINDS: dict[str | None, Kind] = {None: _CHAIN, "prompt": Kind.PROMPT, "parser": Kind.PARSER}
+
+
+def run_name(given: str | None, serialized: Mapping[str, Any] | None, default: str) -> str:
+    """LangChain's name of a run: the given one, else the serialized object's name, else its class."""
+    if given:
+        return str(given)
     if serialized:
         if name := serialized.get("name"):
             return str(name)
@@ -116,10 +209,17 @@ _ADDRESSES = (
 
 def server_of(serialized: Mapping[str, Any] | None) -> tuple[str | None, int | None]:
     """The host and port of the service that a model was told to use; None where it was told none."""
-    kwargs = (serialized or {}).get("kwargs")
+    kwargs = serialized.get("kwargs") if serialized else None
     if not isinstance(kwargs, Mapping):
         return None, None
-    url = next((v for key in _ADDRESSES if isinstance(v := kwargs.get(key), str)), "")
+    for key in _ADDRESSES:
+        if isinstance(url := kwargs.get(key), str):
+            return _host_and_port(url)
+    return None, None
+
+
+@lru_cache(maxsize=64)
+def _host_and_port(url: str) -> tuple[str | None, int | None]:
     try:
         parts = urlsplit(url)
         return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

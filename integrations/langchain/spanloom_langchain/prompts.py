@@ -19,10 +19,11 @@ from .templates import template_among
 _MOST_LINKS = 10_000
 _MOST_PARENTS = 2_000  # each holds what up to so many prompts have rendered:
 _MOST_BESIDE = 8
+_MOST_LEVELS = 64  # between a generation and the run that its prompt was made in
 _ROLES = {"user": "human", "assistant": "ai", "developer": "system"}
 _TEMPLATED = frozenset({"human", "ai", "system"})
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-_APART = frozenset({Kind.TOOL, Kind.RETRIEVER})  # what runs inside these asks models for reasons of its own
+_AGENT, _TOOL, _RETRIEVER = Kind.AGENT, Kind.TOOL, Kind.RETRIEVER
 
 
 def prompt_from_langfuse(prompt: Any) -> ChatPromptTemplate:
@@ -54,9 +55,13 @@ def _template(text: str) -> str:
     )
 
 
+NAMING = ("langfuse_prompt", "prompt_name", "lc_hub_repo")
+"""The keys of a run's metadata that may name its prompt."""
+
+
 def prompt_of_run(metadata: Mapping[str, Any]) -> Prompt | None:
     """The prompt that a run's metadata names, be it as `prompt_in` reads it or as LangChain's hub notes it."""
-    if (found := prompt_in(metadata)) is not None:
+    if ("langfuse_prompt" in metadata or "prompt_name" in metadata) and (found := prompt_in(metadata)) is not None:
         return found
     name = metadata.get("lc_hub_repo")
     return Prompt(name, metadata.get("lc_hub_commit_hash")) if isinstance(name, str) else None
@@ -93,11 +98,12 @@ class Links:
             self._links.pop(parent, None)
         else:
             self._links[parent] = run
-        with suppress(KeyError):  # another thread was faster
-            if len(self._runs) > _MOST_PARENTS:
-                self._runs.popitem(last=False)
-            if len(self._links) > _MOST_LINKS:
-                self._links.popitem(last=False)
+        if len(self._runs) > _MOST_PARENTS or len(self._links) > _MOST_LINKS:
+            with suppress(KeyError):  # another thread was faster
+                if len(self._runs) > _MOST_PARENTS:
+                    self._runs.popitem(last=False)
+                if len(self._links) > _MOST_LINKS:
+                    self._links.popitem(last=False)
 
     def rendered(self, step: Step, value: Any) -> None:
         """The run of a prompt has ended with `value`."""
@@ -134,12 +140,13 @@ class Links:
         """The nearest run, from `run` upwards, that is `held`, None where there is none; and whether an agent lies
         between."""
         in_agent = False
-        while run is not None:
+        for _ in range(_MOST_LEVELS if held else 0):
             if run in held:
                 return run, in_agent
             step = recorder.get(run)
-            if step is None or step.kind in _APART:
+            if step is None or step.kind is _TOOL or step.kind is _RETRIEVER:
+                break  # what runs inside these asks models for reasons of its own
+            in_agent |= step.kind is _AGENT
+            if (run := step.parent_run_id) is None:
                 break
-            in_agent |= step.kind is Kind.AGENT
-            run = step.parent_run_id
         return None, in_agent

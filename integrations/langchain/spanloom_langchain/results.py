@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.outputs import Generation, LLMResult
-from spanloom.providers import count, field, usage_of, with_reasoning
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+from spanloom.providers import count, usage_of, with_reasoning
 from spanloom.step import Step
 from spanloom.usage import Usage
 
@@ -25,130 +26,172 @@ _PARAMETERS = {
     "frequency_penalty": "frequency_penalty",
     "presence_penalty": "presence_penalty",
 }
+_LS_PARAMETERS = {"ls_temperature": "temperature", "ls_max_tokens": "max_tokens", "ls_stop": "stop_sequences"}
 
 
 def request_parameters(params: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Sampling parameters from the invocation's parameters and from the `ls_*` metadata."""
     out: dict[str, Any] = {}
-    for source in (
-        {"temperature": metadata.get("ls_temperature"), "max_tokens": metadata.get("ls_max_tokens"),
-         "stop": metadata.get("ls_stop")},
-        params,
-    ):  # fmt: skip
+    for key, name in _LS_PARAMETERS.items():
+        if (value := metadata.get(key)) is not None:
+            _note_parameter(out, name, value)
+    if not _PARAMETERS.keys().isdisjoint(params):
         for key, name in _PARAMETERS.items():
-            value = source.get(key)
-            if name == "stop_sequences" and value:
-                out[name] = [value] if isinstance(value, str) else [str(s) for s in value]
-            elif isinstance(value, (int, float)) and not isinstance(value, bool):
-                out[name] = value
+            if (value := params.get(key)) is not None:
+                _note_parameter(out, name, value)
     return out
+
+
+def _note_parameter(out: dict[str, Any], name: str, value: Any) -> None:
+    if name == "stop_sequences":
+        if value:
+            out[name] = [value] if isinstance(value, str) else [str(s) for s in value]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        out[name] = value
 
 
 def note_result(step: Step, result: LLMResult) -> Sequence[Generation]:
     """Fill `step` with what the result tells; the generations of its one prompt."""
     generations: Sequence[Generation] = result.generations[0] if result.generations else ()
-    llm_output = result.llm_output if isinstance(result.llm_output, Mapping) else {}
+    llm_output = _mapping(result.llm_output)
+    answers = [_Answer(generation) for generation in generations]
     reasons: list[str] = []
-    for generation in generations:
-        info = generation.generation_info or {}
-        message = getattr(generation, "message", None)
-        response = _mapping(getattr(message, "response_metadata", None))
-        reason = field(response, *_REASONS) or field(info, *_REASONS) or field(llm_output, *_REASONS)
+    for answer in answers:
+        response, info = answer.response, answer.info
+        reason = _first(response, _REASONS) or _first(info, _REASONS) or _first(llm_output, _REASONS)
         if reason is not None:
             reasons.append(str(reason))
-        if step.response_model is None:
-            model = field(response, *_MODELS) or field(info, *_MODELS)
-            step.response_model = str(model) if model else None
+        if step.response_model is None and (model := _first(response, _MODELS) or _first(info, _MODELS)):
+            step.response_model = str(model)
         if step.response_id is None:
-            step.response_id = _response_id(message, response, info)
-        if isinstance(tier := field(response, "service_tier"), str):
+            step.response_id = answer.response_id
+        if isinstance(tier := response.get("service_tier"), str):
             step.service_tier = tier
+        if answer.usage.get("total_cost") == 0:  # so LangChain marks an answer from its own cache
+            step.cache_hit = True
     step.finish_reasons = tuple(reasons)
-    if step.response_model is None and (model := field(llm_output, *_MODELS)):
+    if step.response_model is None and (model := _first(llm_output, _MODELS)):
         step.response_model = str(model)
     if step.response_id is None and isinstance(llm_output.get("id"), str):
         step.response_id = llm_output["id"]
-    if any(_is_cache_hit(generation) for generation in generations):
-        step.cache_hit = True  # LangChain's own cache answered: no token was spent
-    else:
-        step.usage = _usage(generations, llm_output)
+    if not step.cache_hit:  # else no token was spent
+        step.usage = _usage(answers, llm_output)
     return generations
 
 
+class _Answer:
+    """Where one choice of a model tells what: its message's `response_metadata` and `usage_metadata`, and its own
+    `generation_info`; each empty where there is none."""
+
+    __slots__ = ("info", "message", "response", "usage")
+
+    def __init__(self, generation: Generation) -> None:
+        message = self.message = generation.message if isinstance(generation, ChatGeneration) else None
+        self.info = _mapping(generation.generation_info)
+        self.response = _mapping(getattr(message, "response_metadata", None))
+        self.usage = _mapping(getattr(message, "usage_metadata", None)) if isinstance(message, AIMessage) else _NOTHING
+
+    @property
+    def response_id(self) -> str | None:
+        own = _first(self.response, _IDS) or _first(self.info, _IDS) or getattr(self.message, "id", None)
+        if not isinstance(own, str) or own.startswith(("run-", "lc_")):  # LangChain's own run ids
+            return None
+        return own
+
+
+_NOTHING: Mapping[str, Any] = {}
 _REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason")
 _MODELS = ("model_name", "model", "model_id", "modelId")
+_IDS = ("id", "response_id")
+_USAGES = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics")
 
 
-def _usage(generations: Sequence[Generation], llm_output: Mapping[str, Any]) -> Usage | None:
-    for generation in generations:  # every choice of a call reports the same total
-        message = getattr(generation, "message", None)
-        if usage := _from_usage_metadata(getattr(message, "usage_metadata", None)):
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING
+
+
+def _first(source: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    """As `field`, of a mapping."""
+    if source:
+        for name in names:
+            if (value := source.get(name)) is not None:
+                return value
+    return None
+
+
+def _usage(answers: Sequence[_Answer], llm_output: Mapping[str, Any]) -> Usage | None:
+    for answer in answers:  # every choice of a call reports the same total
+        if answer.usage and (usage := _from_usage_metadata(answer.usage)) is not None:
             return usage
-    if usage := usage_of(field(llm_output, "token_usage", "usage", "usage_metadata")):
+    if usage := usage_of(_first(llm_output, _USAGES[:3])):
         return usage
-    for generation in generations:
-        message = getattr(generation, "message", None)
-        for source in (_mapping(getattr(message, "response_metadata", None)), generation.generation_info or {}):
-            if usage := usage_of(
-                field(source, "token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics")
-            ):
+    for answer in answers:
+        for source in (answer.response, answer.info):
+            if usage := usage_of(_first(source, _USAGES)):
                 return usage
             if "eval_count" in source and (usage := usage_of(source)):
                 return usage
     return None
 
 
-def _from_usage_metadata(metadata: Any) -> Usage | None:
+_TOTALS = {"input_tokens": "input_tokens", "output_tokens": "output_tokens"}
+_OF_INPUT = {
+    "cache_read": "cache_read_tokens",
+    "cache_creation": "cache_write_tokens",
+    "ephemeral_1h_input_tokens": "cache_write_1h_tokens",
+    "audio": "audio_input_tokens",
+    "text": "text_input_tokens",
+    "image": "image_input_tokens",
+}
+_OF_OUTPUT = {
+    "reasoning": "reasoning_tokens",
+    "audio": "audio_output_tokens",
+    "text": "text_output_tokens",
+    "image": "image_output_tokens",
+}
+
+
+def _from_usage_metadata(metadata: Mapping[str, Any]) -> Usage | None:
     """LangChain's own `usage_metadata`, which counts inclusively."""
-    if not isinstance(metadata, Mapping):
+    counts: dict[str, int] = {}
+    _note_counts(counts, metadata, _TOTALS)
+    if of_input := _details(metadata.get("input_token_details")):
+        _note_counts(counts, of_input, _OF_INPUT)
+        if not counts.get("cache_write_tokens"):  # Anthropic's split by lifetime
+            for key in of_input:
+                if key.startswith("ephemeral_") and (tokens := count(of_input, key)) is not None:
+                    counts["cache_write_tokens"] = counts.get("cache_write_tokens", 0) + tokens
+    if of_output := _details(metadata.get("output_token_details")):
+        _note_counts(counts, of_output, _OF_OUTPUT)
+    if not counts:
         return None
-    given = _details(metadata.get("input_token_details"))
-    made = _details(metadata.get("output_token_details"))
-    written = count(given, "cache_creation")
-    if not written:  # Anthropic's split by lifetime
-        split = [n for k in given if k.startswith("ephemeral_") and (n := count(given, k)) is not None]
-        written = sum(split) if split else written
-    usage = Usage(
-        input_tokens=count(metadata, "input_tokens"),
-        output_tokens=count(metadata, "output_tokens"),
-        cache_read_tokens=count(given, "cache_read"),
-        cache_write_tokens=written,
-        cache_write_1h_tokens=count(given, "ephemeral_1h_input_tokens"),
-        reasoning_tokens=count(made, "reasoning"),
-        audio_input_tokens=count(given, "audio"),
-        audio_output_tokens=count(made, "audio"),
-        text_input_tokens=count(given, "text"),
-        text_output_tokens=count(made, "text"),
-        image_input_tokens=count(given, "image"),
-        image_output_tokens=count(made, "image"),
-    )
-    return with_reasoning(usage, count(metadata, "total_tokens")) or None
+    usage = Usage(**counts)
+    return with_reasoning(usage, count(metadata, "total_tokens")) if usage.reasoning_tokens else usage
+
+
+def _note_counts(counts: dict[str, int], source: Mapping[str, Any], fields: Mapping[str, str]) -> None:
+    for key, tokens in source.items():
+        if (field := fields.get(key)) is None:
+            continue
+        if type(tokens) is int and tokens >= 0:
+            counts[field] = tokens
+        elif (known := count(source, key)) is not None:
+            counts[field] = known
 
 
 _TIERS = ("priority_", "flex_")
 
 
-def _details(value: Any) -> dict[str, Any]:
+def _details(value: Any) -> Mapping[str, Any]:
     """Token details by their plain names: `flex_cache_read`, at one of OpenAI's service tiers, is a `cache_read`."""
+    details = _mapping(value)
+    for key in details:
+        if key.startswith(_TIERS):
+            break
+    else:
+        return details
     out: dict[str, Any] = {}
-    for key, tokens in _mapping(value).items():
+    for key, tokens in details.items():
         name = next((key.removeprefix(tier) for tier in _TIERS if key.startswith(tier)), key)
         out.setdefault(name, tokens)
     return out
-
-
-def _is_cache_hit(generation: Generation) -> bool:
-    """LangChain marks an answer from its cache with a cost of 0 in the usage."""
-    metadata = getattr(getattr(generation, "message", None), "usage_metadata", None)
-    return isinstance(metadata, Mapping) and metadata.get("total_cost") == 0
-
-
-def _response_id(message: Any, response: Mapping[str, Any], info: Mapping[str, Any]) -> str | None:
-    own = field(response, "id", "response_id") or field(info, "id", "response_id") or getattr(message, "id", None)
-    if not isinstance(own, str) or own.startswith(("run-", "lc_")):  # LangChain's own run ids
-        return None
-    return own
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

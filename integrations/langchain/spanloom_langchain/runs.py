@@ -24,6 +24,9 @@ from .labels import graph_place, identity_of
 from .outcomes import leaves_orphans, outcome_of
 from .prompts import Links
 
+# Python 3.11 takes longer to find a member in its enum than for most that is done here.
+_LLM, _PROMPT, _OK, _ERROR = Kind.LLM, Kind.PROMPT, Outcome.OK, Outcome.ERROR
+_INTERRUPTED = Outcome.INTERRUPTED
 _MOST_THREADS = 10_000
 _MOST_LINKS = 16
 _BETWEEN = (__package__, "langchain_core.callbacks")
@@ -31,8 +34,12 @@ _BETWEEN = (__package__, "langchain_core.callbacks")
 
 def running_run() -> Hashable:
     """The key of the run whose body the caller is inside of, as LangChain itself tells its children."""
+    return key_of(_running_id())
+
+
+def _running_id() -> UUID | str | None:
     config = var_child_runnable_config.get()
-    return key_of(getattr(config.get("callbacks"), "parent_run_id", None)) if config else None
+    return getattr(config.get("callbacks"), "parent_run_id", None) if config else None
 
 
 def key_of(run_id: UUID | str | None) -> Hashable:
@@ -40,7 +47,7 @@ def key_of(run_id: UUID | str | None) -> Hashable:
 
     An application may pass a run id of its own as text (LangServe does): then that is the key.
     """
-    return run_id.int if isinstance(run_id, UUID) else run_id
+    return run_id.int if type(run_id) is UUID or isinstance(run_id, UUID) else run_id
 
 
 class Runs:
@@ -52,15 +59,15 @@ class Runs:
         self._prompts = Links()
         self._threads: OrderedDict[str, list[SpanContext]] = OrderedDict()
 
-    def takes(self, run_id: UUID) -> bool:
-        """Whether a start of `run_id` is to be recorded: something is configured, and the run is new."""
+    def recorder_of(self, run: Hashable) -> Recorder | None:
+        """The recorder that the start of `run` is to be told: None where nothing is configured, or it knows the run."""
         recorder = self._recorder()
         if recorder is None or not recorder.active:
-            return False
-        if recorder.knows(key_of(run_id)):  # the same handler twice, or two of them
+            return None
+        if recorder.knows(run):  # the same handler twice, or two of them
             recorder.repeated += 1
-            return False
-        return True
+            return None
+        return recorder
 
     @guarded
     def last_trace_id(self) -> str | None:
@@ -74,10 +81,11 @@ class Runs:
 
     def open(
         self,
+        recorder: Recorder,
         step: Step,
         run_id: UUID,
         parent_run_id: UUID | None,
-        metadata: Mapping[str, Any] | None,
+        metadata: Mapping[str, Any],
         tags: Sequence[str] | None,
         *,
         leaf: bool = False,
@@ -85,21 +93,24 @@ class Runs:
         serialized: Mapping[str, Any] | None = None,
         given: Any = None,
     ) -> None:
-        """Open `step`; `leaf` as for `CurrentStep.enter`, `batch` where others start before its body runs. `serialized`
-        is LangChain's form of a prompt, `given` are the messages or the text that a model is given."""
-        recorder = self._recorder()
-        if recorder is None:
-            return
-        step.identity = identity_of(metadata or {}, tags or ())
-        step.graph = graph_place(metadata or {})
+        """Open `step` in `recorder`. `leaf` is as for `CurrentStep.enter`, `batch` where others start before its body
+        does, `serialized` LangChain's form of a prompt, `given` the messages or the text that a model is given."""
+        parent, context = _parent(recorder, parent_run_id), None
+        above = recorder.get(parent) if parent is not None else None
+        if above is not None:  # what a run inherits is not read anew
+            step.identity = identity_of(metadata, tags or (), above.identity)
+            step.graph = graph_place(metadata, above.graph)
+        else:
+            step.identity, step.graph = identity_of(metadata, tags or ()), graph_place(metadata)
+            if parent is None and "traceparent" in metadata:
+                context = _incoming(metadata)
         task = running_task()
-        step.task = weakref.ref(task) if task is not None else None
+        if task is not None:
+            step.task = weakref.ref(task)
         # Whoever could report the run's end holds its UUID: its run manager, or a child's.
-        parent = _parent(recorder, key_of(parent_run_id))
-        context = _incoming(metadata) if parent is None and metadata and "traceparent" in metadata else None
-        if step.kind is Kind.PROMPT:
+        if step.kind is _PROMPT:
             self._prompts.note(step, parent, serialized)
-        elif step.kind is Kind.LLM:
+        elif step.kind is _LLM:
             self._prompts.give(step, given, parent, recorder)
         opened = recorder.open(step, parent, context, end_holder=run_id)
         if opened is not None:
@@ -110,11 +121,11 @@ class Runs:
         recorder = self._recorder()
         if recorder is None:
             return
-        if error is not None and outcome is Outcome.ERROR:
+        if error is not None and outcome is _ERROR:
             note_error(step, error)
         self._current_step(recorder).leave(step)
         orphans = Outcome.CANCELLED if error is not None and leaves_orphans(error) else None
-        if step.kind is Kind.LLM and outcome is Outcome.OK:
+        if step.kind is _LLM and outcome is _OK:
             self._prompts.used(step, recorder)
         self._prompts.forget(step.run_id)
         if recorder.close(step.run_id, outcome, orphans=orphans) is not None:
@@ -136,22 +147,19 @@ class Runs:
 
     # ---------------------------------------------------------------- LangGraph's threads
     def resumed(self, metadata: Mapping[str, Any], inputs: Any) -> Sequence[Link]:
-        """Links to what a resumed thread stopped at; it is resumed with `Command(resume=…)` or with None.
+        """Links to what a graph's thread stopped at, for a run that resumes it, with `Command(resume=…)` or with None.
 
         They lead to the steps that were interrupted, inner ones first, and to the run itself; a breakpoint
         (`interrupt_before`) interrupts no step.
         """
-        thread = metadata.get("thread_id")
-        if thread is None or "langgraph_node" in metadata:
-            return ()
-        left = self._threads.pop(str(thread), None)
+        left = self._threads.pop(str(metadata["thread_id"]), None)
         resumes = inputs is None or getattr(inputs, "resume", None) is not None
         return tuple(Link(context) for context in left) if left and resumes else ()
 
     def _note_thread(self, step: Step) -> None:
         """Remember what a thread's run was interrupted in, and at its end the run."""
         thread = step.graph.get("thread")
-        if thread is None or not (step.outcome is Outcome.INTERRUPTED or "node" not in step.graph):
+        if thread is None or not (step.outcome is _INTERRUPTED or "node" not in step.graph):
             return
         spans = self._threads.setdefault(thread, [])
         spans.append(context_of(step))
@@ -170,15 +178,18 @@ class Runs:
         return self._current[1]
 
 
-def _parent(recorder: Recorder, reported: Hashable) -> Hashable:
+def _parent(recorder: Recorder, reported_id: UUID | None) -> Hashable:
     """The reported parent, or the running step where that lies below it.
 
     A fallback hands its own parent's config to its candidates, and so does code that passes an outer config on.
     """
-    running = running_run()
-    if reported is None or running is None or running == reported or not recorder.is_below(running, reported):
+    if reported_id is None:
+        return None
+    running_id, reported = _running_id(), key_of(reported_id)
+    if running_id is None or running_id is reported_id:
         return reported
-    return running
+    running = key_of(running_id)
+    return reported if running == reported or not recorder.is_below(running, reported) else running
 
 
 def _running_prompt() -> Hashable:

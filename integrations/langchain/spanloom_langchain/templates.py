@@ -15,7 +15,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.prompt_values import PromptValue
 from spanloom.step import Message, OtherPart, Part, Text, ToolCall
 
-from .messages import parts_of, role_of
+from .blocks import parts_of, role_of
 
 _ROLES = {
     "SystemMessagePromptTemplate": "system",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,10 @@ from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictStartEvent,
 )
 from llama_index.core.instrumentation.events.rerank import ReRankStartEvent
-from spanloom.step import FIRST_TOKEN, Event, Outcome
+from spanloom.step import FIRST_TOKEN, Event, Outcome, Step
 
 from . import facts, models, prompts
-from .frames import Frame
+from .frames import Frame, HistoryFrame, ModelFrame, StepFrame
 from .steps import Family
 from .streams import outcome_of
 
@@ -32,67 +33,82 @@ if TYPE_CHECKING:
 Told = Callable[["Recording", Any, Frame], None]
 
 
-def told_by(kind: type) -> Told | None:
-    """What to do with an event of class `kind`. A dictionary, since a stream asks for every token."""
-    if kind not in _TOLD and len(_TOLD) < _MOST_EVENTS:
-        _TOLD[kind] = next((told for base in kind.__mro__ if (told := _TOLD.get(base)) is not None), None)
-        if kind.__name__ == "SpanCancelledEvent":  # of the workflows package, at no public place
-            _TOLD[kind] = _cancelled
-    return _TOLD.get(kind)
+def learn(recording: Recording, event: Any, frame: Frame) -> None:
+    """The first event of a class that is not in the table: enter its class there."""
+    kind = type(event)
+    told = next((told for base in kind.__mro__ if (told := TOLD.get(base)) is not None), None)
+    if kind.__name__ == "SpanCancelledEvent":  # of the workflows package, at no public place
+        told = _cancelled
+    if len(TOLD) < _MOST_EVENTS:
+        TOLD[kind] = told
+    if told is not None:
+        told(recording, event, frame)
 
 
 def _model_begins(_: Recording, event: LLMChatStartEvent | LLMCompletionStartEvent, frame: Frame) -> None:
     step = frame.step
-    if step is None or frame.family is not Family.LLM:
+    if step is None or type(frame) is not ModelFrame:
         return
     frame.reported = True
-    name = event.model_dict.get("model_name")
+    about = event.model_dict
+    name = about.get("model_name")
     if step.request_model is None and isinstance(name, str) and name != "unknown":
         step.request_model = name
-    step.completion = isinstance(event, LLMCompletionStartEvent) and event.model_dict.get("is_chat_model") is False
+    step.completion = isinstance(event, LLMCompletionStartEvent) and about.get("is_chat_model") is False
 
 
 def _model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame) -> None:
-    step = frame.step
-    if step is None or frame.family is not Family.LLM:
+    """Keep what is new; the provider's own objects are read once the stream is over."""
+    if type(frame) is not ModelFrame:
         return
+    frame.partial = response = event.response
+    if (late := frame.late) is not None:
+        frame.step.chunks += 1  # type: ignore[union-attr]  # `late` is made for a step
+        late.append(response.raw)
+    elif frame.step is not None:
+        _model_goes_on_early(frame, frame.step, response)
+
+
+def _model_goes_on_early(frame: ModelFrame, step: Step, response: Any) -> None:
     step.chunks += 1
     if step.first_token_ns is None:
         step.first_token_ns = time.time_ns()
         step.events.append(Event(FIRST_TOKEN, step.first_token_ns))
-    frame.partial = event.response
-    models.read(step, event.response)
+    models.read(step, response)
+    if step.chunks >= models.EARLY_CHUNKS:
+        frame.late = deque(maxlen=models.LATE_CHUNKS)
 
 
 def _model_ends(recording: Recording, event: LLMChatEndEvent | LLMCompletionEndEvent, frame: Frame) -> None:
-    if frame.family is not Family.LLM:
+    if type(frame) is not ModelFrame:
         return
-    if frame.step is None:  # one more layer of the model that it lies in; only here may its usage be told
-        outer = recording.frames.open.get(frame.home) if frame.home is not None else None
+    step = frame.step
+    if step is None:  # one more layer of the model that it lies in; only here may its usage be told
+        outer = recording.frames.open.get(frame.home)
         if outer is not None and outer.step is not None:
             models.read(outer.step, event.response)
     elif frame.exited:
-        facts.answered(frame.step, event.response)
-        facts.dispatched(frame.step, event.response, time.time_ns())
+        facts.drained(step, event.response, frame.late)
+        facts.dispatched(step, event.response, time.time_ns())
         recording.close(frame, Outcome.OK)
 
 
 def _raised(recording: Recording, event: ExceptionEvent, frame: Frame) -> None:
-    if frame.family is Family.LLM and frame.exited and frame.step is not None:
+    if type(frame) is ModelFrame and frame.exited and frame.step is not None:
         recording.break_off(frame, outcome_of(event.exception), event.exception)
 
 
 def _chat_goes_on(_: Recording, event: StreamChatDeltaReceivedEvent, frame: Frame) -> None:
-    if frame.history_of is not None:
-        frame.history_of.pieces.append(event.delta)
+    if type(frame) is HistoryFrame and frame.chat is not None:
+        frame.chat.pieces.append(event.delta)
 
 
-def _predicts(recording: Recording, event: LLMPredictStartEvent | LLMStructuredPredictStartEvent, frame: Frame) -> None:
-    frame.prompt = prompts.predicted(event.template, event.template_args, frame, recording.frames)
+def _predicts(_: Recording, event: LLMPredictStartEvent | LLMStructuredPredictStartEvent, frame: Frame) -> None:
+    frame.prompt = prompts.Predicted(event.template, event.template_args)
 
 
 def _reranks(recording: Recording, event: ReRankStartEvent, frame: Frame) -> None:
-    if frame.family is Family.POSTPROCESSOR and frame.step is None:
+    if type(frame) is StepFrame and frame.family is Family.POSTPROCESSOR and frame.step is None:
         frame.family = Family.RERANKER
         recording.open_late(frame, {"nodes": event.nodes, "query_bundle": event.query})
     if frame.family is Family.RERANKER and frame.step is not None:
@@ -100,11 +116,12 @@ def _reranks(recording: Recording, event: ReRankStartEvent, frame: Frame) -> Non
 
 
 def _cancelled(_: Recording, _event: Any, frame: Frame) -> None:
-    frame.outcome = Outcome.CANCELLED
+    if isinstance(frame, StepFrame):
+        frame.outcome = Outcome.CANCELLED
 
 
 _MOST_EVENTS = 1_000
-_TOLD: dict[type, Told | None] = {
+TOLD: dict[type, Told | None] = {
     LLMChatStartEvent: _model_begins,
     LLMCompletionStartEvent: _model_begins,
     LLMChatInProgressEvent: _model_goes_on,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from contextlib import suppress
-from dataclasses import dataclass, field
+import time
+import weakref
+from collections import deque
 from typing import Any
 
 from spanloom.recorder import Recorder
@@ -17,43 +17,88 @@ _MOST_OPEN = 50_000
 _REMEMBERED = 4_096
 
 
-@dataclass(slots=True, eq=False)
 class Frame:
-    """One of LlamaIndex's spans while it is open, or waits for a stream. `home` is the id of the step it belongs to."""
+    """One of LlamaIndex's spans while it is open. `home` is the id of the step it belongs to.
 
-    id: str
-    name: str
-    family: Family
-    parent_id: str | None
-    home: str | None
-    instance_id: int
-    start_ns: int
-    recorder: Recorder
+    Most spans are no steps and need no more than this; the classes below have room for what else their families need.
+    """
+
+    __slots__ = ("family", "home", "id", "name", "parent_id", "prompt")
+
     step: Step | None = None
-    prompt: Any = None  # what is predicted with: a prompts.Predicted
-    tool_call: Any = None  # the agent's event that a step of it answers
-    exited: bool = False
-    outcome: Outcome = Outcome.OK
-    error: BaseException | None = None
-    watch: Any = None  # on what it returned: a weakref.finalize
-    # models
-    reported: bool = False  # it sends events: a stream's end will be told
-    partial: Any = None
-    # what still has to end before the step can: a stream, a chat history being written
-    waits: int = 0
-    expects_history: bool = False
-    history_written: bool = False
-    history_of: Frame | None = None
-    pieces: list[Any] = field(default_factory=list)  # of a chat's answer
-    lock: Any = field(default_factory=threading.RLock, repr=False)
+
+    def __init__(self, span_id: str, name: str, family: Family, parent_id: str | None, home: str | None) -> None:
+        self.id, self.name, self.family, self.parent_id, self.home = span_id, name, family, parent_id, home
+        self.prompt: Any = None  # what is predicted with: a prompts.Predicted
+
+
+class StepFrame(Frame):
+    """A span that is a step, or may turn out to be one, while it is open, or waits for a stream."""
+
+    __slots__ = ("error", "exited", "instance_id", "outcome", "recorder", "start_ns", "step", "tool_call", "watch")
+
+    def __init__(
+        self,
+        span_id: str,
+        name: str,
+        family: Family,
+        parent_id: str | None,
+        home: str | None,
+        instance: Any,
+        recorder: Recorder,
+    ) -> None:
+        self.id, self.name, self.family, self.parent_id, self.home = span_id, name, family, parent_id, home
+        self.prompt = None
+        self.instance_id, self.recorder, self.start_ns = id(instance), recorder, time.time_ns()
+        self.step: Step | None = None
+        self.tool_call: Any = None  # the agent's event that a step of it answers
+        self.exited = False
+        self.outcome = Outcome.OK
+        self.error: BaseException | None = None
+        self.watch: weakref.finalize[Any, Any] | None = None  # on what it returned
+
+
+class ModelFrame(StepFrame):
+    """A model's call."""
+
+    __slots__ = ("late", "partial", "reported")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.reported = False  # it sends events: a stream's end will be told
+        self.partial: Any = None  # the newest piece of its stream
+        self.late: deque[Any] | None = None  # what the provider said with each of the last pieces
+
+
+class ChatFrame(StepFrame):
+    """A chat engine's answer, which a thread or a task may still be writing into the chat's history."""
+
+    __slots__ = ("expects_history", "history_written", "lock", "pieces", "waits")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.waits = 0
+        self.expects_history = False
+        self.history_written = False
+        self.pieces: list[Any] = []  # of the answer
+        self.lock = threading.RLock()
+
+
+class HistoryFrame(Frame):
+    """Such a writing, and the chat that it is of."""
+
+    __slots__ = ("chat",)
+
+    chat: ChatFrame | None
 
 
 class Frames:
     """Open frames by span id, and where the spans that have ended belonged. Bounded."""
 
     def __init__(self) -> None:
-        self.open: dict[str, Frame] = {}
-        self._homes: OrderedDict[str, str | None] = OrderedDict()  # of ended spans that were no steps
+        self.open: dict[str | None, Frame] = {}  # never under None, so that it may be asked for
+        self._homes: dict[str, str | None] = {}  # of ended spans that were no steps: those that ended last,
+        self._homes_before: dict[str, str | None] = {}  # and those that did before them
 
     def add(self, frame: Frame) -> None:
         self.open[frame.id] = frame
@@ -63,21 +108,20 @@ class Frames:
     def forget(self, frame: Frame) -> None:
         self.open.pop(frame.id, None)
         if frame.step is None:
-            _remember(self._homes, frame.id, frame.home)
+            homes = self._homes
+            homes[frame.id] = frame.home
+            if len(homes) >= _REMEMBERED:
+                self._homes_before, self._homes = homes, {}
 
     def home(self, span_id: str | None) -> str | None:
         """The id of the step that a span belongs to, be it open or lately ended."""
         if span_id is None:
             return None
         frame = self.open.get(span_id)
-        return frame.home if frame is not None else self._homes.get(span_id, span_id)
+        if frame is not None:
+            return frame.home
+        home = self._homes.get(span_id, span_id)
+        return self._homes_before.get(span_id, span_id) if home is span_id else home
 
     def __len__(self) -> int:
         return len(self.open)
-
-
-def _remember(where: OrderedDict[str, str | None], key: str, value: str | None) -> None:
-    where[key] = value
-    if len(where) > _REMEMBERED:
-        with suppress(KeyError):  # another thread was faster
-            where.popitem(last=False)

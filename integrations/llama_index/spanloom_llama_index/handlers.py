@@ -14,6 +14,7 @@ from opentelemetry.context import Context
 from pydantic import Field
 from spanloom.guard import GUARD
 
+from .events import TOLD, learn
 from .recording import Recording, restored
 
 _PROPAGATED = "spanloom"
@@ -41,7 +42,10 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
         tags: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.recording.enter(id_, bound_args.arguments, instance, parent_id, tags)
+        try:  # as `guarded` does, without passing all of it on once more
+            self.recording.enter(id_, bound_args.arguments, instance, parent_id, tags)
+        except Exception as error:
+            GUARD.caught("spanloom_llama_index.recording.Recording.enter", error)
 
     def span_exit(
         self,
@@ -51,7 +55,10 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
         result: Any = None,
         **kwargs: Any,
     ) -> None:
-        self.recording.exit(id_, result)
+        try:
+            self.recording.exit(id_, result)
+        except Exception as error:
+            GUARD.caught("spanloom_llama_index.recording.Recording.exit", error)
 
     def span_drop(
         self,
@@ -61,7 +68,10 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
         err: BaseException | None = None,
         **kwargs: Any,
     ) -> None:
-        self.recording.drop(id_, err)
+        try:
+            self.recording.drop(id_, err)
+        except Exception as error:
+            GUARD.caught("spanloom_llama_index.recording.Recording.drop", error)
 
     def capture_propagation_context(self) -> dict[str, Any]:
         """The current trace, for `restore_propagation_context` in another process: W3C headers under `spanloom`."""
@@ -107,4 +117,13 @@ class SpanloomEventHandler(BaseEventHandler):
         return "SpanloomEventHandler"
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        self.recording.event(event)
+        told = TOLD.get(type(event), learn)  # a stream tells of every token: nothing else is done for it than here
+        if told is None:
+            return
+        try:
+            recording = self.recording
+            frame = recording.frames.open.get(event.span_id)
+            if frame is not None:
+                told(recording, event, frame)
+        except Exception as error:
+            GUARD.caught("spanloom_llama_index.recording.Recording.event", error)

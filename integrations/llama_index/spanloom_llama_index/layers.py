@@ -9,41 +9,47 @@ from typing import Any
 
 from spanloom.step import Kind
 
-from .frames import Frame, Frames
+from .frames import Frame, Frames, ModelFrame, StepFrame
 from .steps import Family, is_output_schema, method_of
 
 # A tool's methods call one another downwards: `acall` -> `__call__` -> `call` is one call of one tool.
 _TOOL_RANK = {"acall": 2, "__call__": 1, "call": 0}
 
 
-def is_layer(frame: Frame, instance: Any, above: Frame | None, frames: Frames) -> bool:
+def is_layer(frame: StepFrame, instance: Any, above: Frame | None, frames: Frames) -> bool:
     """Whether the span of `frame`, entered right below `above`, is no step of its own.
 
     Where a model calls another model, the one around turns out to be a wrapper: it becomes a chain.
     """
-    around = frames.open.get(frame.home) if frame.home is not None else None
-    match frame.family:
-        case Family.TOOL:
-            return is_output_schema(instance) or _is_same_tool(frame, instance, above, around)
-        case Family.LLM | Family.EMBEDDING:
-            if around is None or around.family is not frame.family or around.step is None:
-                return False
-            if around.instance_id == frame.instance_id:  # `CustomLLM.chat` asks its own `complete`
-                return True
-            if frame.family is Family.LLM:
-                around.step.kind = Kind.CHAIN
+    family = frame.family
+    if family in _MODELS:
+        around = frames.open.get(frame.home)
+        if not isinstance(around, StepFrame) or around.family is not family or around.step is None:
             return False
-    # A method that calls its parent class's.
-    return above is not None and above.family is frame.family and above.instance_id == frame.instance_id
-
-
-def _is_same_tool(frame: Frame, instance: Any, above: Frame | None, around: Frame | None) -> bool:
-    if above is None or above.family is not Family.TOOL:
+        if around.instance_id == frame.instance_id:  # `CustomLLM.chat` asks its own `complete`
+            return True
+        if type(frame) is ModelFrame:
+            around.step.kind = Kind.CHAIN
         return False
+    if family is _TOOL and is_output_schema(instance):
+        return True
+    if above is None or above.family is not family or not isinstance(above, StepFrame):
+        return False
+    if family is _TOOL:
+        return _is_same_tool(frame, instance, above, frames)
+    return above.instance_id == frame.instance_id  # a method that calls its parent class's
+
+
+def _is_same_tool(frame: StepFrame, instance: Any, above: StepFrame, frames: Frames) -> bool:
     if above.instance_id == frame.instance_id:
         return _TOOL_RANK.get(method_of(frame.name), 0) <= _TOOL_RANK.get(method_of(above.name), 0)
+    around = frames.open.get(frame.home)
     # An adapter and the tool in it have one description.
     return around is not None and around.step is not None and around.step.tool_name == instance.metadata.name
+
+
+_TOOL = Family.TOOL
+_MODELS = frozenset({Family.LLM, Family.EMBEDDING})
 
 
 def enclosing_model(streaming: Mapping[str, weakref.ref[Any]], frames: Frames) -> Frame | None:

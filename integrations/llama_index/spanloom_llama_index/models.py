@@ -6,6 +6,7 @@ object, in as many shapes as there are providers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -76,15 +77,26 @@ def describe(step: Step, model: Any, arguments: dict[str, Any] | None = None) ->
         step.server_address, step.server_port = _address(where)
     if arguments is None:
         return
-    for source in (vars(model) if hasattr(model, "__dict__") else {}, arguments):
-        for ours, theirs in _PARAMETERS.items():
-            value = source.get(ours)
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                step.parameters[theirs] = value
-            elif theirs == "stop_sequences" and value and isinstance(value, (list, tuple, str)):
-                step.parameters[theirs] = [value] if isinstance(value, str) else [str(s) for s in value]
-    if isinstance(name := arguments.get("model"), str):
-        step.request_model = name
+    parameters = _parameters({}, vars(model)) if hasattr(model, "__dict__") else {}
+    if arguments:
+        parameters = _parameters(parameters, arguments)
+        if isinstance(name := arguments.get("model"), str):
+            step.request_model = name
+    if parameters:
+        step.parameters = parameters
+
+
+def _parameters(found: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """`found`, with the sampling parameters of `source`."""
+    for ours, theirs in _PARAMETERS.items():
+        value = source.get(ours)
+        if value is None:
+            continue
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            found[theirs] = value
+        elif theirs == "stop_sequences" and value and isinstance(value, (list, tuple, str)):
+            found[theirs] = [value] if isinstance(value, str) else [str(s) for s in value]
+    return found
 
 
 def _provider_of(model: Any) -> str | None:
@@ -111,8 +123,15 @@ def _address(url: str) -> tuple[str | None, int | None]:
         return None, None
 
 
+EARLY_CHUNKS, LATE_CHUNKS = 4, 8
+"""Of how many chunks, at the beginning and at the end of a stream, the provider's own object is read.
+
+Anthropic and Bedrock tell the input's tokens first; all tell the rest at the end, OpenAI in the last chunk but one.
+"""
+
+
 def read(step: Step, response: Any) -> None:
-    """Write onto `step` what one response, or one chunk of a stream, tells; what it leaves out stays as it was."""
+    """Write onto `step` what one response tells; what it leaves out stays as it was."""
     raw = getattr(response, "raw", None)
     if raw is not None:
         _read_raw(step, raw)
@@ -122,7 +141,15 @@ def read(step: Step, response: Any) -> None:
             step.usage = usage
 
 
+def read_late(step: Step, late: Iterable[Any], last: Any) -> None:
+    """Write onto `step` what the last chunks of a stream tell, but for `last`, which is read with its response."""
+    for raw in late:
+        if raw is not None and raw is not last:
+            _read_raw(step, raw)
+
+
 def _read_raw(step: Step, raw: Any) -> None:
+    """Write onto `step` what the provider's own object tells."""
     body = _body(raw)
     model = field(body, "model", "model_version", "modelVersion", "modelId")
     if isinstance(model, str):
@@ -134,7 +161,8 @@ def _read_raw(step: Step, raw: Any) -> None:
     if reasons:
         step.finish_reasons = reasons
     told = field(body, "usage", "usage_metadata", "usageMetadata")
-    if isinstance(tier := field(body, "service_tier") or field(told, "service_tier"), str):
+    tier = field(body, "service_tier") or (field(told, "service_tier") if told is not None else None)
+    if isinstance(tier, str):
         step.service_tier = tier
     usage = usage_of(told if told is not None else field(body, "meta"))
     if usage is None and told is None:
@@ -168,7 +196,7 @@ def _added(before: Usage | None, new: Usage) -> Usage:
 
     Its last event may repeat the fresh input alone: then the total that has the cached tokens stays.
     """
-    if before is None:
+    if before is None or before == new:
         return new
     counts = new.inclusive()
     cached = (before.cache_read_tokens or 0) + (before.cache_write_tokens or 0)
@@ -185,6 +213,6 @@ def _finish_reasons(body: Any) -> tuple[str, ...]:
         delta = field(body, "delta")
         found = [
             field(body, "finish_reason", "stop_reason", "stopReason", "done_reason")
-            or (field(delta, "stop_reason") if delta is not None and not isinstance(delta, str) else None)
+            or (field(delta, "stop_reason") if delta is not None and type(delta) is not str else None)
         ]
-    return tuple(str(getattr(reason, "value", reason)) for reason in found if reason is not None)
+    return tuple([str(getattr(reason, "value", reason)) for reason in found if reason is not None])

@@ -5,23 +5,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.prompts import (
-    BasePromptTemplate,
     ChatPromptTemplate,
     PromptTemplate,
     RichPromptTemplate,
     SelectorPromptTemplate,
 )
-from spanloom.identity import Prompt, prompt_in
+from spanloom.identity import prompt_in
 from spanloom.step import Deferred, Message, Step
 
-from . import translate
-from .frames import Frame, Frames
-from .steps import Family
+from . import translate, values
+from .frames import ChatFrame, Frame, Frames
+from .snapshots import held, said
 
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _ROLES = {role.value for role in MessageRole}
@@ -54,40 +53,37 @@ def _template(text: str) -> str:
     return _VARIABLE.sub(r"{\1}", text)
 
 
-@dataclass(frozen=True, slots=True)
 class Predicted:
-    """What a span predicts with. `prompt` is the managed prompt that `template` is, by its metadata."""
+    """What a span predicts with: a template, and the managed prompt that it is, by its metadata, with its variables."""
 
-    template: BasePromptTemplate
-    prompt: Prompt | None
-    variables: Any
-    in_chat: bool  # a chat engine's
+    __slots__ = ("prompt", "template", "variables")
 
-
-def predicted(template: Any, variables: Mapping[str, Any] | None, frame: Frame, frames: Frames) -> Predicted:
-    """What the span of `frame` predicts with, by its event."""
-    prompt = prompt_in(getattr(template, "metadata", None) or {})
-    given = {**getattr(template, "kwargs", {}), **(variables or {})} if prompt is not None else None
-    return Predicted(template, prompt, Deferred(translate.readable, (given,)), _is_in_chat(frame, frames))
+    def __init__(self, template: Any, variables: Mapping[str, Any] | None) -> None:
+        self.template = template
+        metadata = getattr(template, "metadata", None)
+        self.prompt = prompt_in(metadata) if metadata else None
+        self.variables: Any = None
+        if self.prompt is not None:
+            self.variables = held({**getattr(template, "kwargs", {}), **(variables or {})})
 
 
 def give(step: Step, frame: Frame, frames: Frames, model: Any) -> None:
     """Let the step of `model`, whose span is `frame`, carry the prompt that the spans right above it predict with."""
-    above = frames.open.get(frame.parent_id) if frame.parent_id is not None else None
+    above = frames.open.get(frame.parent_id)
     while above is not None and above.step is None:
         if (found := above.prompt) is not None:
-            step.content.template = Deferred(template_of, (found.template, model, found.in_chat))
+            step.content.template = Deferred(template_of, (found.template, model, _is_in_chat(above, frames)))
             if found.prompt is not None:
-                step.content.prompt_variables = found.variables
+                step.content.prompt_variables = Deferred(values.readable, (found.variables,))
                 step.identity = replace(step.identity, prompt=found.prompt)
             return
-        above = frames.open.get(above.parent_id) if above.parent_id is not None else None
+        above = frames.open.get(above.parent_id)
 
 
 def _is_in_chat(frame: Frame, frames: Frames) -> bool:
     above: Frame | None = frame
-    while above is not None and above.family is not Family.CHAT:
-        above = frames.open.get(above.parent_id) if above.parent_id is not None else None
+    while above is not None and type(above) is not ChatFrame:
+        above = frames.open.get(above.parent_id)
     return above is not None
 
 
@@ -105,8 +101,8 @@ def template_of(template: Any, model: Any, in_chat: bool = False) -> tuple[Messa
                     return template_of(candidate, model, in_chat)
             return template_of(template.default_template, model, in_chat)
         case ChatPromptTemplate():
-            said = template.message_templates
-            return translate.messages([said[0], said[-1]] if in_chat and len(said) > 1 else said)
+            given = template.message_templates
+            return translate.messages(said([given[0], given[-1]] if in_chat and len(given) > 1 else given))
         case PromptTemplate():
             return translate.prompt(template.template)
         case RichPromptTemplate():

@@ -26,7 +26,7 @@ _UUID = 37  # "-" and a UUID, at the end of every span id
 
 
 class Family(enum.Enum):
-    """What a span is to us. The value is the kind of its step; None where the span is no step."""
+    """What a span is to us. `kind` is the kind of its step; None where the span is no step."""
 
     # Each value is a pair, so that families of one kind stay distinct.
     QUERY = (Kind.CHAIN, "query")
@@ -45,14 +45,11 @@ class Family(enum.Enum):
     CHAT_HISTORY = (None, "chat history")  # drains a chat engine's stream, in a thread or task of its own
     INTERNAL = (None, "internal")
 
-    @property
-    def kind(self) -> Kind | None:
-        kind: Kind | None = self.value[0]
-        return kind
+    __hash__ = object.__hash__  # members are single objects, and Enum's own hash is a call of Python
 
-    @property
-    def is_run(self) -> bool:
-        return self in (Family.WORKFLOW, Family.AGENT)
+    def __init__(self, kind: Kind | None, _: str) -> None:
+        self.kind = kind  # an attribute: looking up `value`, or a member by its name, costs more than a small dict
+        self.is_run = kind in (Kind.WORKFLOW, Kind.AGENT)
 
 
 try:  # deprecated since 0.12: models take blocks of any kind
@@ -104,19 +101,29 @@ _TABLE: tuple[tuple[type, frozenset[str], Family], ...] = (
     (Workflow, frozenset({"run"}), Family.WORKFLOW),
     (StreamingAgentChatResponse, _both("write_response_to_history"), Family.CHAT_HISTORY),
 )
+_INTERNAL = Family.INTERNAL
 
-_known: dict[tuple[type, str], Family] = {}
+_known: dict[tuple[type, str], tuple[str, Family]] = {}
 
 
-def family_of(instance: Any, method: str) -> Family:
-    """The family of the span of `instance.method`; a span without an instance is a workflow's step, or internal."""
-    key = (type(instance), method)
-    family = _known.get(key)
-    if family is None:
-        family = _known[key] = _find(type(instance), method)
-        if len(_known) > _MOST_KNOWN:  # classes made at run time
-            _known.clear()
-    return family
+def identified(span_id: str, instance: Any) -> tuple[str, Family]:
+    """The name of a span, and its family: by the class of `instance` and what stands before the id's UUID.
+
+    The name is `Class.method`, as the id gives it: after the last `<locals>.`. A span without an instance is a
+    workflow's step, or internal.
+    """
+    key = (type(instance), span_id[:-_UUID])
+    known = _known.get(key)
+    if known is None:
+        told = key[1].rpartition("<locals>.")[2]
+        name = told or span_id
+        family = _INTERNAL if instance is None else _find(key[0], method_of(name))
+        known = (name, family)
+        if told:  # an id of another form says nothing that comes again
+            if len(_known) >= _MOST_KNOWN:  # classes and ids made at run time
+                _known.clear()
+            _known[key] = known
+    return known
 
 
 def _find(kind: type, method: str) -> Family:
@@ -126,11 +133,6 @@ def _find(kind: type, method: str) -> Family:
                 return Family.POSTPROCESSOR
             return family
     return Family.INTERNAL
-
-
-def name_of(span_id: str) -> str:
-    """`Class.method`, as the span id gives it: without the UUID, and after the last `<locals>.`."""
-    return span_id[:-_UUID].rpartition("<locals>.")[2] or span_id
 
 
 def method_of(name: str) -> str:

@@ -6,12 +6,13 @@ import asyncio
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextvars import Token
 from typing import Any
 
 from llama_index_instrumentation.span import active_span_id
-from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach, get_current
-from spanloom.step import Outcome
+from opentelemetry.context import Context, get_current
+from spanloom.current import CurrentStep
+from spanloom.step import Outcome, Step
 
 Ended = Callable[[Outcome, BaseException | None], None]
 """What to do when a stream has ended: how, and by which error."""
@@ -19,32 +20,15 @@ Ended = Callable[[Outcome, BaseException | None], None]
 _streams: weakref.WeakKeyDictionary[Any, Stream] = weakref.WeakKeyDictionary()
 
 
-class _Inside:
-    __slots__ = ("active", "context", "entered", "span_id")
-
-    def __init__(self, span_id: str, context: Context) -> None:
-        self.span_id, self.context = span_id, context
-
-    def __enter__(self) -> None:
-        self.active = active_span_id.set(self.span_id)
-        self.entered = attach(self.context)
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            active_span_id.reset(self.active)
-        except ValueError:  # thrown away in another context: that one has nothing of ours
-            return
-        detach(self.entered)
-
-
 class Stream:
-    """One answer's stream of text. Whoever waits for its end is told once, in the order of asking."""
+    """One answer's stream of text. Whoever waits for its end is told once, in the order of asking.
 
-    def __init__(self, span_id: str, span: trace.Span | None) -> None:
-        self.span_id, self.span = span_id, span
+    While a piece is being made, the code that makes it is inside of `step`; while it is consumed it never is.
+    """
+
+    def __init__(self, span_id: str, step: Step, current: CurrentStep) -> None:
         self.pieces: list[Any] = []
-        self._outer: Context | None = None
-        self._inner = Context()
+        self._span_id, self._step, self._current = span_id, step, current
         self._waiting: list[Ended] | None = []
         self._lock = threading.RLock()
 
@@ -62,57 +46,81 @@ class Stream:
         for ended in waiting or ():
             ended(outcome, error)
 
-    def inside(self) -> _Inside:
-        """Be inside the step that streams, as long as one piece is being made; never while it is consumed."""
-        outer = get_current()
-        if outer is not self._outer:  # the consumer's context is the same for all pieces, as a rule
-            self._outer = outer
-            self._inner = outer if self.span is None else trace.set_span_in_context(self.span, outer)
-        return _Inside(self.span_id, self._inner)
-
+    # LlamaIndex's variable is set for each piece; OpenTelemetry's context asks that variable, and so needs to be
+    # entered only where the consumer's own has taken its place.
     def drain(self, source: Any) -> Generator[Any, None, None]:
         """`source`, piece by piece."""
+        span_id, enter, leave, keep = self._span_id, active_span_id.set, active_span_id.reset, self.pieces.append
+        context: Context | None = None
         try:
             pieces = iter(source)
             while True:
-                with self.inside():
-                    try:
-                        piece = next(pieces)
-                    except StopIteration:
-                        break
-                self.pieces.append(piece)
+                if get_current() is not context:
+                    context = self._entered()
+                entered = enter(span_id)
+                try:
+                    piece = next(pieces)
+                except StopIteration:
+                    break
+                finally:
+                    leave(entered)
+                keep(piece)
                 yield piece
         except BaseException as error:
             self._give_back(source)
+            self._left()
             self.end(outcome_of(error), error)
             raise
+        self._left()
         self.end(Outcome.OK)
 
     async def adrain(self, source: Any) -> AsyncGenerator[Any, None]:
         """`source`, piece by piece."""
+        span_id, keep = self._span_id, self.pieces.append
+        context: Context | None = None
         try:
             pieces = aiter(source)
             while True:
-                with self.inside():
-                    try:
-                        piece = await anext(pieces)
-                    except StopAsyncIteration:
-                        break
-                self.pieces.append(piece)
+                if get_current() is not context:
+                    context = self._entered()
+                entered = active_span_id.set(span_id)
+                try:
+                    piece = await anext(pieces)
+                except StopAsyncIteration:
+                    break
+                finally:
+                    _leave(entered)
+                keep(piece)
                 yield piece
         except BaseException as error:
             if isinstance(error, GeneratorExit) and hasattr(source, "aclose"):
                 await source.aclose()
+            self._left()
             self.end(outcome_of(error), error)
             raise
+        self._left()
         self.end(Outcome.OK)
+
+    def _entered(self) -> Context:
+        self._current.enter(self._step, base=active_span_id.get())
+        return get_current()
+
+    def _left(self) -> None:
+        self._current.leave(self._step)
 
     def _give_back(self, source: Any) -> None:
         if hasattr(source, "close"):
             source.close()
 
 
-def stream_of(response: Any, attribute: str, span_id: str, span: trace.Span | None) -> Stream | None:
+def _leave(entered: Token[str | None]) -> None:
+    try:  # noqa: SIM105  for each piece: `suppress` costs as much as all the rest
+        active_span_id.reset(entered)
+    except ValueError:  # thrown away in another context: that one has nothing of ours
+        pass
+
+
+def stream_of(response: Any, attribute: str, span_id: str, step: Step, current: CurrentStep) -> Stream | None:
     """The stream that `response` holds as `attribute`; made, and put in place of the bare one, where that is new.
 
     None where it holds no generator.
@@ -124,7 +132,7 @@ def stream_of(response: Any, attribute: str, span_id: str, span: trace.Span | No
         known = None
     if known is not None:
         return known
-    stream = Stream(span_id, span)
+    stream = Stream(span_id, step, current)
     if hasattr(source, "__anext__"):
         wrapped: Any = stream.adrain(source)
     elif hasattr(source, "__iter__"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import click
 from rich.console import Console
 
 from . import difference, tables
+from .figures import MEDIAN, MINIMUM
 from .report import Plan, measure
 from .rounds import NothingArrivedError
 from .subjects import SUBJECTS
 from .targets import Target
 from .workloads import WORKLOADS
 
-_IMPORTS, _GROWTH = 7, 20_000
+_ROUNDS, _IMPORTS, _GROWTH = 11, 7, 20_000
 
 
 def _names(known: dict[str, Any]) -> Any:
@@ -41,15 +43,22 @@ def main() -> None:
 @main.command()
 @click.option("--only", "--subjects", "subjects", callback=_names(SUBJECTS), help="Names, with commas. Default: all.")
 @click.option("--workloads", callback=_names(WORKLOADS), help="Names, with commas. Default: all.")
-@click.option("--rounds", default=9, show_default=True, help="How often each subject has its turn on each workload.")
+@click.option(
+    "--rounds", default=_ROUNDS, show_default=True, help="How often each subject has its turn on each workload."
+)
 @click.option("--share", default=1.0, show_default=True, help="Of the usual number of runs in a round.")
 @click.option(
     "--imports", type=int, help=f"Fresh interpreters to time imports in; {_IMPORTS} if nothing is picked, else none."
 )
-@click.option(
-    "--growth", type=int, help=f"Runs of a long life, for ours; {_GROWTH:,} if nothing is picked, else none."
-)
+@click.option("--growth", type=int, help=f"Runs of a long life, for ours; {_GROWTH:,} if nothing is picked, else none.")
 @click.option("--growth-all", is_flag=True, help="A long life of all subjects: some minutes each.")
+@click.option(
+    "--of",
+    type=click.Choice([MEDIAN, MINIMUM]),
+    default=MEDIAN,
+    show_default=True,
+    help="Of the rounds; the minimum varies less on a machine that is busy.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("benchmark.json"), show_default=True)
 @click.option(
     "--assert-targets",
@@ -67,6 +76,7 @@ def run(
     imports: int | None,
     growth: int | None,
     growth_all: bool,
+    of: str,
     out: Path,
     assert_targets: float | None,
     local: bool,
@@ -82,6 +92,7 @@ def run(
         imports=imports if imports is not None else 0 if picked else _IMPORTS,
         growth=growth if growth is not None else 0 if picked else _GROWTH,
         growth_all=growth_all,
+        of=of,
         local=local,
         loud=loud,
     )
@@ -92,7 +103,7 @@ def run(
             with waiting.status("starting") as status:
                 report = measure(plan, status.update)
         else:
-            report = measure(plan)
+            report = measure(plan, _Stages())
     except (NothingArrivedError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
     out.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -100,6 +111,19 @@ def run(
     console.print(f"{report['seconds']:.0f} s; written to {out}")
     if assert_targets is not None:
         _assert(report["targets"], assert_targets)
+
+
+class _Stages:
+    """Prints where a benchmark is, for those that are no terminal: a line a round, not a line a turn."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+
+    def __call__(self, said: str) -> None:
+        stage = said.partition(":")[0]
+        if stage != self._stage:
+            self._stage = stage
+            print(f"{datetime.now(UTC):%H:%M:%S} {stage}", file=sys.stderr, flush=True)
 
 
 def _assert(found: list[dict[str, Any]], factor: float) -> None:
@@ -117,6 +141,18 @@ def diff(a: Path, b: Path) -> None:
     """What changed from one benchmark's JSON to another's."""
     console = Console(width=None if sys.stdout.isatty() else 170)
     difference.show(*(json.loads(path.read_text(encoding="utf-8")) for path in (a, b)), console)
+
+
+@main.command()
+@click.argument("workload", type=click.Choice(sorted(WORKLOADS)), default="w1")
+@click.option("--runs", type=int, help="Default: one round's.")
+@click.option("--top", default=25, show_default=True, help="How many functions.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("profile"), show_default=True)
+def profile(workload: str, runs: int | None, top: int, out: Path) -> None:
+    """Where our own time goes on WORKLOAD, by thread and function."""
+    from .profiling import profile as measured
+
+    measured(workload, runs or WORKLOADS[workload].runs, out, Console(width=None if sys.stdout.isatty() else 170), top)
 
 
 if __name__ == "__main__":

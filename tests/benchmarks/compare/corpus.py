@@ -17,10 +17,10 @@ PARAGRAPHS = int(os.environ.get("SPANLOOM_BENCH_PARAGRAPHS", "200"))
 LENGTH = 800  # characters of a paragraph
 PICKED = 5  # paragraphs for a question
 
-_FIRST = "Anna Bilal Chiara Dmitri Elena Farid Grace Hiro Ingrid Jonas Katya Liam Mei Noor Olga Pedro Rosa Samir".split()
-_LAST = "Okafor Lindqvist Moreau Tanaka Novak Silva Haddad Jensen Kowalski Romano Fischer Ortiz Patel Byrne".split()
+_FIRST = ("Anna", "Bilal", "Chiara", "Dmitri", "Elena", "Farid", "Grace", "Hiro", "Ingrid", "Jonas", "Katya", "Liam")
+_LAST = ("Okafor", "Lindqvist", "Moreau", "Tanaka", "Novak", "Silva", "Haddad", "Jensen", "Kowalski", "Ortiz", "Byrne")
 _THINGS = (
-    "the export job", "the billing page", "a parcel from the northern warehouse", "the nightly backup", "the search index",
+    "the export job", "the billing page", "a parcel from the northern warehouse", "the nightly backup", "the index",
     "the mobile app", "an invoice of last quarter", "the sign-in form", "the webhook for refunds", "the price list",
     "the cache before the database", "the mailing list", "the sandbox account", "a returned order", "the audit report",
 )  # fmt: skip
@@ -50,18 +50,18 @@ _ASKED = (
 
 
 def _sentence(chance: random.Random) -> str:
-    kind = chance.random()
-    first, last = chance.choice(_FIRST), chance.choice(_LAST)
+    kind, thing, did = chance.random(), chance.choice(_THINGS), chance.choice(_DID)
+    first, last, number = chance.choice(_FIRST), chance.choice(_LAST), chance.randint(100, 999)
     if kind < 0.08:
         return f"Write to {first.lower()}.{last.lower()}@example.com, who keeps the list of open cases."
     if kind < 0.16:
-        return f"{first} {last} found that {chance.choice(_THINGS)} {chance.choice(_DID)} in {chance.randint(2, 97)} % of all runs."
+        return f"{first} {last} found that {thing} {did} in {number % 97} % of all runs."
     if kind < 0.20:
-        return f"Call +44 20 7946 0{chance.randint(100, 999)} between nine and five and name ticket {chance.randint(10_000, 99_999)}."
+        return f"Call +44 20 7946 0{number} between nine and five and name ticket 48{number}."
     if kind < 0.24:
-        return f"The server at 10.{chance.randint(0, 255)}.{chance.randint(0, 255)}.7 answered after {chance.randint(120, 9_800)} ms."
+        return f"The server at 10.{number % 256}.17.7 answered after {number} ms."
     if kind < 0.55:
-        return f"Last {chance.choice(('Monday', 'week', 'month', 'spring'))} {chance.choice(_THINGS)} {chance.choice(_DID)}."
+        return f"Last {chance.choice(('Monday', 'week', 'month', 'spring'))} {thing} {did}."
     return chance.choice(_THEN)
 
 
@@ -86,7 +86,7 @@ def question(number: int) -> str:
 
 
 def paragraphs(question: str) -> list[tuple[str, str]]:
-    """What a store finds for a question: `PICKED` pairs of id and paragraph. Cheap: it is no part of what we measure."""
+    """What a store finds for a question: `PICKED` pairs of id and paragraph. Cheap, since it is not what we measure."""
     number = _number(question)
     step = 1 + number % 7
     picked = [(number * 37 + step * n * 11) % PARAGRAPHS for n in range(PICKED)]

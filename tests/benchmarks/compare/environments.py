@@ -28,7 +28,7 @@ SOURCES = (
 
 
 def folder(name: str) -> Path:
-    """Where environment `name` is. Ours has one for each set of dependencies, so that checkouts do not undo each other's."""
+    """Where environment `name` is. Ours is one for each set of dependencies: checkouts share it or not."""
     called = f"bench-{name}-{_digest(name)[:8]}" if name == _OURS else f"bench-{name}"
     return Path(os.environ.get("SPANLOOM_BENCH_VENVS", CHECKOUT / ".venvs")).resolve() / called
 
@@ -82,7 +82,10 @@ def _digest(name: str) -> str:
 
 def versions(name: str) -> dict[str, str]:
     """What is installed in environment `name`: package to version."""
-    found = (path.name.removesuffix(".dist-info") for path in (folder(name) / "lib").glob("python*/site-packages/*.dist-info"))
+    found = (
+        path.name.removesuffix(".dist-info")
+        for path in (folder(name) / "lib").glob("python*/site-packages/*.dist-info")
+    )
     return dict(sorted(tuple(f.rsplit("-", 1)) for f in found))
 
 

@@ -10,7 +10,7 @@ from .sink import Sink
 from .subjects import NOOP, SUBJECTS
 from .workers import Crew, Process
 
-_WARM_UP, _AT_ONCE = 2_000, 200  # runs
+_WARM_UP, _AT_ONCE = 0.1, 200  # a share of the runs, and runs
 
 
 def sizes(subjects: list[str]) -> dict[str, int]:
@@ -41,7 +41,13 @@ def growth(
     process = Process(subject, framework, sink.url, **settings)
     try:
         process.ready()
-        _live(process, workload, _WARM_UP, sink, lambda done: tell(f"growth of {subject}: warming up, {done}"))
+        _live(
+            process,
+            workload,
+            round(runs * _WARM_UP),
+            sink,
+            lambda done: tell(f"growth of {subject}: warming up, {done}"),
+        )
         before = process.ask("state")
         _live(process, workload, runs, sink, lambda done: tell(f"growth of {subject}: {done} of {runs} runs"))
         after = process.ask("state")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from statistics import median
 
@@ -40,7 +41,13 @@ os._exit(0)
 
 
 def import_times(
-    subjects: list[str], frameworks: list[str], url: str, repeats: int, tell: Callable[[str], None] = lambda _: None
+    subjects: list[str],
+    frameworks: list[str],
+    url: str,
+    repeats: int,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    local: bool = False,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """By framework and subject, in milliseconds of `repeats` fresh processes each, in turns: the minimum and median of
     `import_ms`, what users import, and of `ready_ms`, that and the set-up; both after the framework. `framework_ms` is
@@ -51,7 +58,7 @@ def import_times(
         for number in range(repeats + 1):
             for subject, seen in times.items():
                 tell(f"importing, {number} of {repeats}: {framework} {subject}")
-                one = _once(subject, framework, url)
+                one = _once(subject, framework, url, local)
                 if number:  # the first writes the bytecode
                     seen.append(one)
         out[framework] = {
@@ -65,10 +72,18 @@ def import_times(
     return out
 
 
-def _once(subject: str, framework: str, url: str) -> list[float]:
+def _once(subject: str, framework: str, url: str, local: bool) -> list[float]:
     environment = SUBJECTS[subject].environment
     done = subprocess.run(
-        [environments.python(environment), "-c", _PROGRAM, subject, framework, url, *_FRAMEWORK[framework]],
+        [
+            sys.executable if local else environments.python(environment),
+            "-c",
+            _PROGRAM,
+            subject,
+            framework,
+            url,
+            *_FRAMEWORK[framework],
+        ],
         env=environments.variables(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import environments, footprint
-from .figures import figures, tokens
+from .figures import MEDIAN, figures, tokens
 from .imports import import_times
 from .rounds import take_turns
 from .sink import Sink
@@ -26,7 +26,7 @@ from .workloads import FRAMEWORKS, WORKLOADS
 class Plan:
     """What to measure. `share` of the usual runs make a round; `imports` is how many fresh interpreters each subject
     starts, 0 for none; `growth` is how many runs of the first workload of each framework, 0 for none, of all subjects
-    where `growth_all`. `local` uses the running interpreter for every subject."""
+    where `growth_all`. `of` says which of the rounds is the figure. `local` uses the running interpreter for all."""
 
     subjects: list[str]
     workloads: list[str]
@@ -35,6 +35,7 @@ class Plan:
     imports: int = 0
     growth: int = 0
     growth_all: bool = False
+    of: str = MEDIAN
     local: bool = False
     loud: bool = False
 
@@ -50,9 +51,11 @@ def measure(plan: Plan, tell: Callable[[str], None] = lambda _: None) -> dict[st
         with Crew(subjects, frameworks, sink.url, local=plan.local, loud=plan.loud) as crew:
             results = take_turns(crew, sink, subjects, workloads, plan.rounds, plan.share, tell)
             peaks = footprint.peaks(crew, subjects, frameworks)
-        imports = import_times(subjects, frameworks, sink.url, plan.imports, tell) if plan.imports else {}
+        imports = (
+            import_times(subjects, frameworks, sink.url, plan.imports, tell, local=plan.local) if plan.imports else {}
+        )
         growth = _growth(plan, workloads, frameworks, sink, tell) if plan.growth else {}
-    measured = figures(results)
+    measured = figures(results, plan.of)
     report: dict[str, Any] = {
         "taken_at": began.isoformat(timespec="seconds"),
         "seconds": (datetime.now(UTC) - began).total_seconds(),
@@ -85,7 +88,9 @@ def _growth(
     for framework in frameworks:
         first = next(w for w in workloads if WORKLOADS[w].framework == framework)
         for subject in [s for s in plan.subjects if plan.growth_all or s == OURS]:
-            grown = footprint.growth(subject, framework, first, plan.growth, sink, tell, local=plan.local, loud=plan.loud)
+            grown = footprint.growth(
+                subject, framework, first, plan.growth, sink, tell, local=plan.local, loud=plan.loud
+            )
             out.setdefault(framework, {})[subject] = grown
     return out
 
@@ -117,4 +122,6 @@ def _machine() -> dict[str, Any]:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

@@ -36,7 +36,7 @@ class Round:
 
 @dataclass
 class Measured:
-    """All rounds of one subject on one workload. `spans` are those of one run, by path; `names` what they are called."""
+    """All rounds of one subject on one workload. `spans` are those of one run, by path; `names` how many of a name."""
 
     spans: dict[str, int] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
@@ -66,6 +66,8 @@ def take_turns(
         for subject in subjects:
             tell(f"warming up: {workload.name} {subject}")
             _warm_up(crew[subject, workload.framework], sink, workload, results[workload.name][subject], share)
+    for process in crew:
+        process.ask("settled")
     for number in range(rounds):
         for workload in chosen:
             for subject in subjects[number % len(subjects) :] + subjects[: number % len(subjects)]:
@@ -89,7 +91,9 @@ def _warm_up(process: Process, sink: Sink, workload: Workload, measured: Measure
     taken = {path: got for path, got in sink.take().items() if got["names"]}
     subject = SUBJECTS[process.subject]
     if len(taken) != subject.exports:
-        raise NothingArrivedError(f"{subject.name} sent {workload.name} to {sorted(taken)}, not to {subject.exports} paths")
+        raise NothingArrivedError(
+            f"{subject.name} sent {workload.name} to {sorted(taken)}, not to {subject.exports} paths"
+        )
     for path, got in taken.items():
         each, rest = divmod(sum(got["names"].values()), _FEW)
         wrong = each != workload.spans if subject.name in (FLOOR, TWO_FLOORS) else rest

@@ -1,7 +1,7 @@
 """Where all subjects send to: a server in a process of its own that answers at once and looks afterwards.
 
-`Sink.take` tells, for each path since it was asked last, how many requests and bytes came (header and body, as they were
-on the wire), and how many spans by name were in them; the bodies are decoded then, when nobody is measured.
+`Sink.take` tells, for each path since it was asked last, how many requests and bytes came (header and body, as they
+were on the wire), and how many spans by name were in them; the bodies are decoded then, when nobody is measured.
 """
 
 from __future__ import annotations

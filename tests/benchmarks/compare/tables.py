@@ -37,7 +37,8 @@ def _row(table: Table, subject: str, *cells: str) -> None:
 def _workload(name: str, of: dict[str, Any]) -> Table:
     table = _table(
         f"{name.upper()}: {of['title']} (per run, over the no-op handler)",
-        "", "spans", "app µs", "quartiles", "all µs", "quartiles", "app/floor", "all/floor", "p50 + µs", "p99 + µs", "kB",
+        "", "spans", "app µs", "quartiles", "all µs", "quartiles", "app/floor", "all/floor", "p50 + µs",
+        "p99 + µs", "kB",
     )  # fmt: skip
     for subject, f in of["subjects"].items():
         spans = sorted(set(f["spans"].values()))
@@ -59,7 +60,9 @@ def _workload(name: str, of: dict[str, Any]) -> Table:
 
 
 def _tokens(tokens: dict[str, Any]) -> Table:
-    table = _table("A streamed token after the first, µs over the no-op handler", "", *(f"{w.upper()} app / all" for w in tokens))
+    table = _table(
+        "A streamed token after the first, µs over the no-op handler", "", *(f"{w.upper()} app / all" for w in tokens)
+    )
     for subject in next(iter(tokens.values())):
         cells = (of.get(subject) for of in tokens.values())
         _row(table, subject, *(f"{c['app_us']:.2f} / {c['all_us']:.2f}" if c else "–" for c in cells))
@@ -67,23 +70,25 @@ def _tokens(tokens: dict[str, Any]) -> Table:
 
 
 def _rest(report: dict[str, Any]) -> Table:
-    imports, peaks = report.get("imports") or {}, report["peak_bytes"]
-    sizes, growth = report["installed_bytes"], report.get("growth") or {}
+    imports, peaks = report["imports"], report["peak_bytes"]
+    sizes, growth = report["installed_bytes"], report["growth"]
     columns = [
         *(f"import {f} ms, min / median" for f in imports),
         *(f"ready {f} ms" for f in imports),
         *(f"peak {f} MB" for f in peaks),
-        "installed MB",
-        *(["growth, kB resident / objects"] if growth else []),
+        *(["installed MB"] if sizes else []),
+        *(f"growth {f}, kB resident / objects" for f in growth),
     ]
     table = _table("What it takes for good, over the framework's own", "", *columns)
-    for subject in sizes:
-        cells = [f"{of[subject]['import_ms_min']:.0f} / {of[subject]['import_ms_median']:.0f}" for of in imports.values()]
+    for subject in next(iter(peaks.values())):
+        cells = [
+            f"{of[subject]['import_ms_min']:.0f} / {of[subject]['import_ms_median']:.0f}" for of in imports.values()
+        ]
         cells += [f"{of[subject]['ready_ms_median']:.0f}" for of in imports.values()]
         cells += [f"{of[subject] / 1e6:.1f}" for of in peaks.values()]
-        cells.append(f"{sizes[subject] / 1e6:.1f}")
-        if growth:
-            grown = growth.get(subject)
+        cells += [f"{sizes[subject] / 1e6:.1f}"] if sizes else []
+        for of in growth.values():
+            grown = of.get(subject)
             cells.append(f"{grown['resident'] / 1e3:,.0f} / {grown['objects'] / 1e3:,.0f}" if grown else "–")
         _row(table, subject, *cells)
     return table

@@ -35,7 +35,7 @@ class Target:
 
 def targets(report: Figures) -> list[Target]:
     """All targets that `report` has the figures of."""
-    return [*_costs(report["workloads"]), *_tokens(report["tokens"]), *_imports(report.get("imports") or {})]
+    return [*_costs(report["workloads"]), *_tokens(report["tokens"]), *_imports(report["imports"])]
 
 
 def as_json(target: Target) -> Figures:

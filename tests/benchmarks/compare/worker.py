@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from . import subjects, workloads
@@ -27,8 +28,8 @@ _SETTLE = 0.02
 class PoolTime:
     """Seconds of CPU that the application's own pools of threads spend, since `install`.
 
-    LangChain runs the branches of a parallel and LangGraph its tools in pools: a tracer's callbacks run there too, within
-    the request. What pools do is measured item by item; the threads of exporters are no pools.
+    LangChain runs the branches of a parallel and LangGraph its tools in pools: a tracer's callbacks run there too,
+    within the request. What pools do is measured item by item; the threads of exporters are no pools.
     """
 
     def __init__(self) -> None:
@@ -65,6 +66,18 @@ class Worker:
         self._pools = PoolTime()
         self._pools.install()
 
+    @staticmethod
+    def settled() -> dict[str, Any]:
+        """Called after the warm-up: what there is now stays, and the garbage collector need not look at it.
+
+        A full collection of all that the frameworks import takes some 60 ms and falls into one round and not into the
+        next, where it drowns what is measured. Frozen, as servers do before they fork, only what the runs leave behind
+        is collected; a tracer's own objects cost what they cost.
+        """
+        gc.collect()
+        gc.freeze()
+        return {}
+
     def round(self, workload: str, runs: int) -> dict[str, Any]:
         """Do `runs` runs and send all of their spans.
 
@@ -73,14 +86,15 @@ class Worker:
         """
         gc.collect()
         thread, process = time.thread_time() + self._pools.seconds, time.process_time()
-        wall = self._do(workload, runs)
+        wall = self.do(workload, runs)
         thread = time.thread_time() + self._pools.seconds - thread
-        self._subject.flush()
+        self.flush()
         time.sleep(_SETTLE)
         process = time.process_time() - process
         return {"thread": thread, "process": process, "wall": wall}
 
-    def _do(self, workload: str, runs: int) -> list[float]:
+    def do(self, workload: str, runs: int) -> list[float]:
+        """Do `runs` runs; how many seconds each took by the clock."""
         first, self._number = self._number, self._number + runs
         if workload == "w6":
             together: list[float] = self._loop.run_until_complete(self._runs["w6"](first, runs, self._config))
@@ -92,30 +106,36 @@ class Worker:
             wall.append(clock() - began)
         return wall
 
+    def flush(self) -> None:
+        """Send all that has ended."""
+        self._subject.flush()
+
     def many(self, workload: str, runs: int) -> dict[str, Any]:
         """Do `runs` runs, and send all of their spans, for what they leave behind."""
-        self._do(workload, runs)
-        self._subject.flush()
+        self.do(workload, runs)
+        self.flush()
         return {}
 
     @staticmethod
     def state() -> dict[str, Any]:
         """Bytes that are resident, and bytes of all objects that the garbage collector knows."""
         gc.collect()
-        return {"resident": _resident(), "objects": sum(sys.getsizeof(o) for o in gc.get_objects())}
+        return {"resident": _memory("VmRSS"), "objects": sum(sys.getsizeof(o) for o in gc.get_objects())}
 
     @staticmethod
     def memory() -> dict[str, Any]:
-        """The most that was resident, in bytes."""
-        return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)}
+        """The most bytes that were resident."""
+        return {"peak": _memory("VmHWM")}
 
 
-def _resident() -> int:
+def _memory(line: str) -> int:
+    """Of Linux's own account; elsewhere always the most there was."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:  # no Linux: the most there was
-        return int(Worker.memory()["peak"])
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    return next(int(said.split()[1]) * 1024 for said in status.splitlines() if said.startswith(line))
 
 
 def _commands() -> Iterator[dict[str, Any]]:

@@ -16,8 +16,9 @@ from langchain_core.runnables import RunnableLambda
 from spanloom import using
 from spanloom.step import Kind, Reasoning, Step, Text, ToolCall
 from spanloom_langchain import trace_embeddings
-from spanloom_langchain.messages import message_of, tools_of
+from spanloom_langchain.messages import message_of
 from spanloom_langchain.results import note_result, request_parameters
+from spanloom_langchain.tools import tools_of
 
 from tests.integrations.langchain.fakes import Chat, Shelf, call, search
 
@@ -170,6 +171,18 @@ def test_tool_definitions_are_read_in_every_shape():
     assert (a.name, a.description, a.parameters) == ("a", "d", {"type": "object"})
     assert (b.name, b.parameters) == ("b", {"type": "object"})
     assert (c.name, d.name) == ("c", "search")
+
+
+def test_tools_that_differ_in_anything_are_told_apart_and_the_same_ones_are_read_once():
+    def written(default):
+        return {"name": "a", "input_schema": {"properties": {"x": {"default": default}}}}
+
+    first = tools_of([written(True), written(1), written(1.0), written("1"), written(None), written({1, 2})])
+    assert [repr(tool.parameters["properties"]["x"]["default"]) for tool in first[:5]] == [
+        "True", "1", "1.0", "'1'", "None"
+    ]  # fmt: skip
+    again = tools_of([written(True), written(1), written(1.0), written("1"), written(None)])
+    assert all(one is other for one, other in zip(first[:5], again, strict=True))
 
 
 class Hostile:

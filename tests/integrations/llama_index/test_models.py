@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from types import SimpleNamespace as Object
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, TextBlock, ThinkingBlock
 from llama_index.core.llms import MockLLM
 from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel, PrivateAttr
+from spanloom.providers import field, usage_of
 from spanloom.step import Kind, Media, Reasoning, Step, Text, ToolCall, ToolCallResponse, ToolDefinition
 from spanloom.usage import Usage
 from spanloom_llama_index import models, translate
@@ -161,3 +166,62 @@ def test_tool_definitions_of_several_providers_are_one() -> None:
         ]
     )
     assert set(map(repr, found)) == {repr(ToolDefinition("a", "A", schema))}
+
+
+class Answer(BaseModel, extra="allow"):
+    """A provider's own object, as most clients have it today."""
+
+    model: Any = None
+    usage: Any = None
+    _private: Any = PrivateAttr(default=None)
+    stands_in_the_class: ClassVar[str] = "here"
+
+    @property
+    def made(self) -> str:
+        return f"of {self.model}"
+
+
+class Strange(Answer):
+    """A class of its own mind."""
+
+    def __getattr__(self, name: str) -> Any:
+        return f"no {name}"
+
+
+NAMES = ("model", "usage", "_private", "stands_in_the_class", "made", "extra", "missing")
+
+
+@given(
+    kind=st.sampled_from([Answer, Strange]),
+    values=st.dictionaries(st.sampled_from(["model", "usage", "extra"]), st.none() | st.integers(0, 9)),
+    private=st.none() | st.integers(0, 9),
+    names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=4),
+)
+def test_an_objects_fields_are_its_attributes(kind: Any, values: Any, private: Any, names: list[str]) -> None:
+    answer = kind(**values)
+    answer._private = private
+    first = (value for name in names if (value := getattr(answer, name, None)) is not None)
+    assert field(answer, *names) == next(first, None)
+
+
+COUNT_NAMES = (
+    *("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens", "inputTokens"),
+    *("cache_read_input_tokens", "cache_creation_input_tokens", "outputTokens", "cacheReadInputTokens"),
+    *("prompt_token_count", "candidates_token_count", "thoughts_token_count", "prompt_eval_count", "eval_count"),
+)
+COUNTS = st.dictionaries(
+    st.sampled_from(COUNT_NAMES), st.none() | st.integers(-1, 99) | st.sampled_from([True, 2.0, "7", float("nan")])
+)
+
+
+@given(
+    counts=COUNTS,
+    cached=COUNTS | st.none(),
+    thought=st.none() | st.fixed_dictionaries({"reasoning_tokens": st.integers(0, 9)}),
+)
+def test_a_usage_is_the_same_as_a_mapping_as_an_object_and_as_a_model(counts: Any, cached: Any, thought: Any) -> None:
+    details = {"prompt_tokens_details": cached, "completion_tokens_details": thought}
+    usage = usage_of(counts | details)
+    assert usage == usage_of(MappingProxyType(counts | details))
+    assert usage == usage_of(Object(**counts, **{k: v and Object(**v) for k, v in details.items()}))
+    assert usage == usage_of(Answer(**counts, **{k: v and Answer(**v) for k, v in details.items()}))

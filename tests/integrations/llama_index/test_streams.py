@@ -8,6 +8,8 @@ import threading
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.chat_engine import (
@@ -19,6 +21,9 @@ from llama_index.core.chat_engine import (
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index.core.query_engine import RetrieverQueryEngine
 from opentelemetry import trace
+from spanloom.step import Kind, Step
+from spanloom.usage import Usage
+from spanloom_llama_index import models
 
 from tests.integrations.llama_index.fakes import FakeLLM, Shelf, probe
 
@@ -306,3 +311,157 @@ def _only(traced: Any) -> Any:
     traced.flush()
     (step,) = traced.memory.steps
     return step
+
+
+DELTA = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x"}}
+
+
+class LongLLM(FakeLLM):
+    """Streams `pieces` pieces; `tells` has what the provider says with some of them, by their place."""
+
+    pieces: int = 100
+    tells: Any = None
+
+    def _pieces(self, said: Any) -> Any:
+        for n in range(self.pieces):
+            message = ChatMessage(role="assistant", content="x" * (n + 1))
+            yield ChatResponse(message=message, delta="x", raw=self.tells.get(n, DELTA))
+
+
+ANTHROPIC = {
+    0: {"type": "message_start", "message": {"id": "m", "model": "claude-x", "usage": {"input_tokens": 5}}},
+    98: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}},
+    99: {"type": "message_stop"},
+}
+OPENAI = {n: {"id": "r", "model": "gpt-x", "choices": [{"finish_reason": None}], "usage": None} for n in range(100)} | {
+    93: {"id": "r", "model": "gpt-x", "choices": [{"finish_reason": "end_turn"}], "usage": None},
+    94: {"id": "r", "model": "gpt-x", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 7}},
+}
+
+
+@pytest.mark.parametrize("a", ["", "a"])
+@pytest.mark.parametrize(("tells", "model"), [(ANTHROPIC, "claude-x"), (OPENAI, "gpt-x")])
+def test_what_a_provider_tells_at_the_ends_of_a_long_stream_is_read(
+    traced: Any, tells: Any, model: str, a: str
+) -> None:
+    llm = LongLLM(tells=tells)
+    if a:
+
+        async def run() -> None:
+            async for _ in await llm.astream_chat(QUESTION):
+                pass
+
+        asyncio.run(run())
+    else:
+        list(llm.stream_chat(QUESTION))
+    step = _only(traced)
+    assert (step.response_model, step.finish_reasons, step.usage) == (model, ("end_turn",), Usage(5, 7))
+    assert step.chunks == 100
+    assert [e.name for e in step.events] == ["first_token_received"]
+
+
+TELLING = st.sampled_from(
+    [
+        None,
+        DELTA,
+        *ANTHROPIC.values(),
+        *OPENAI.values(),
+        {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}, "service_tier": "flex"},
+        {"model": "tiny", "done_reason": "stop", "prompt_eval_count": 8, "eval_count": 3},
+        {"message": "Streaming", "usage_metadata": {"prompt_token_count": 9, "candidates_token_count": 4}},
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    first=st.lists(TELLING, min_size=4, max_size=4),
+    between=st.integers(0, 9),
+    last=st.lists(TELLING, min_size=1, max_size=8),
+)
+def test_a_stream_tells_what_its_chunks_tell_one_by_one(traced: Any, first: Any, between: int, last: Any) -> None:
+    told = [*first, *[DELTA] * between, *last]
+    alone = Step("run", Kind.LLM, "x")
+    for raw in told:
+        models.read(alone, ChatResponse(message=ChatMessage("x"), raw=raw))
+    list(LongLLM(pieces=len(told), tells=dict(enumerate(told))).stream_chat(QUESTION))
+    step = _only(traced)
+    traced.memory.spans.clear()
+    for fact in ("response_model", "response_id", "finish_reasons", "usage", "service_tier"):
+        assert getattr(step, fact) == getattr(alone, fact), fact
+
+
+class Unread:
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was read in the middle of a stream")
+
+
+def test_nothing_is_read_of_a_token_on_its_way(traced: Any) -> None:
+    list(LongLLM(tells=ANTHROPIC | {n: Unread() for n in range(10, 90)}).stream_chat(QUESTION))
+    assert _only(traced).usage == Usage(5, 7)
+
+
+def test_a_long_stream_that_is_left_tells_what_was_said_until_then(traced: Any) -> None:
+    stream = LongLLM(tells=OPENAI).stream_chat(QUESTION)
+    for _ in range(50):
+        next(stream)
+    stream.close()
+    step = _only(traced)
+    assert (step.outcome, step.response_model, step.chunks) == ("abandoned", "gpt-x", 50)
+    assert traced.memory.visible("LongLLM.stream_chat").output_messages[0].parts[0].content == "x" * 50
+
+
+class ProbedStream(FakeLLM):
+    def _pieces(self, said: Any) -> Any:
+        for piece in super()._pieces(said):
+            with probe("piece"):
+                pass
+            yield piece
+
+
+@pytest.mark.parametrize("a", ["", "a"])
+def test_a_piece_is_made_inside_of_its_step_whatever_the_consumer_makes_current(traced: Any, a: str) -> None:
+    chat = RetrieverQueryEngine.from_args(Shelf(), llm=ProbedStream(), streaming=True)
+    before = trace.get_current_span()
+
+    def consume() -> None:
+        pieces = iter(chat.query("what?").response_gen)
+        next(pieces)
+        with probe("consumer") as mine:
+            next(pieces)
+            assert trace.get_current_span() is mine
+        assert trace.get_current_span() is before
+        next(pieces)
+        assert list(pieces) == []
+
+    async def aconsume() -> None:
+        pieces = (await chat.aquery("what?")).response_gen
+        await anext(pieces)
+        with probe("consumer") as mine:
+            await anext(pieces)
+            assert trace.get_current_span() is mine
+        assert trace.get_current_span() is before
+        await anext(pieces)
+        assert [p async for p in pieces] == []
+
+    asyncio.run(aconsume()) if a else consume()
+    assert trace.get_current_span() is before
+    assert traced.probes("piece") == [f"CompactAndRefine.{a}synthesize"] * 3
+    assert traced.probes("consumer") == [None]
+
+
+def test_a_stream_handed_from_thread_to_thread_leaves_none_of_them_inside(traced: Any) -> None:
+    pieces = engine().query("what?").response_gen
+    seen = []
+
+    def read_one() -> None:
+        next(pieces, None)
+        seen.append(trace.get_current_span().get_span_context().is_valid)
+
+    for _ in range(4):
+        reader = threading.Thread(target=read_one)
+        reader.start()
+        reader.join()
+    assert seen == [False] * 4
+    assert traced.tree() == STREAMED
+    assert set(traced.outcomes().values()) == {"ok"}

@@ -23,7 +23,7 @@ _LONGEST_LOCAL = 64
 _VERSION = re.compile(r"\d+\.\d+(?:\.|$)")
 
 
-def emails(text: str) -> Iterator[Finding]:
+def emails(text: str, shape: bytes) -> Iterator[Finding]:  # noqa: ARG001
     """From each `@` back and forth."""
     for at in _AT.finditer(text):
         here = at.start()
@@ -57,11 +57,20 @@ _LOOK_BACK = 16
 _PERSONAL_V6 = [ipaddress.ip_network(n) for n in ("2000::/3", "fc00::/7", "fe80::/10")]
 
 
-def ip_addresses(text: str) -> Iterator[Finding]:
-    """Versions 4 and 6. Loopback, unspecified and broadcast addresses say nothing about anybody."""
+_V4_OUTLINE = re.compile(rb"0\.0{1,3}\.0{1,3}\.0")
+_V6_OUTLINE = re.compile(rb":(?::|[0a]{1,4}:[0a]{1,4}:[0a]{1,4}:)")  # it leaves groups out, or has eight of them
+
+
+def version_4(text: str, shape: bytes) -> Iterator[Finding]:
+    """IP addresses. Loopback, unspecified and broadcast addresses say nothing about anybody."""
+    if not _V4_OUTLINE.search(shape):
+        return
     for match in _V4.finditer(text):
         before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
-        address = ipaddress.IPv4Address(match[0]) if not re.search(r"(?:^|\.)0\d", match[0]) else None
+        try:
+            address = ipaddress.IPv4Address(match[0]) if not re.search(r"(?:^|\.)0\d", match[0]) else None
+        except ValueError:  # written in other digits
+            continue
         if address is None or address.is_loopback or address.is_unspecified or match[0] == "255.255.255.255":
             continue
         if _NUMBERED.search(before) or (re.search(r"[A-Za-z]/$", before) and match[0].endswith(".0")):
@@ -69,6 +78,12 @@ def ip_addresses(text: str) -> Iterator[Finding]:
         if match[0].endswith(".0") and _PREFIX.match(text, match.end()):
             continue  # a network, and nobody's address
         yield Finding(match.start(), match.end(), Entity.IP)
+
+
+def version_6(text: str, shape: bytes) -> Iterator[Finding]:
+    """IP addresses, loopback and unspecified ones left out."""
+    if not _V6_OUTLINE.search(shape):
+        return
     for match in _V6.finditer(text):
         written = match[0].rstrip(":") if not match[0].endswith("::") else match[0]
         try:

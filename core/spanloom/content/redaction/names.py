@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .words import lowered
 
 # Names of secrets, in lower case, with spaces for `_`, `-` and `.`. What a weak one names must look like a secret.
@@ -15,14 +17,30 @@ STRONG = (
     *("clave de acceso", "clave secreta"),
 )  # fmt: skip
 WEAK = ("token", "secret", "clave", "credential", "credentials", "auth")
-SPACED = str.maketrans("_-.’", "   '")
+STEMS = (
+    *("pass", "kennwort", "mdp", "contrase", "pwd", "key", "schlüssel", "clé ", "clave", "token", "secret"),
+    *("credential", "auth"),
+)
+"""One of them is in each of these names."""
+
+
+def spaced(lower: str) -> str:
+    """`lower` as these names are written, character for character."""
+    return lower.replace("_", " ").replace("-", " ").replace(".", " ").replace("’", "'")
 
 
 def names_a_secret(name: str) -> bool:
     """Whether what stands under `name` (a key of a dict, a header, an argument) is a secret whatever it looks like."""
-    spaced = lowered(name).translate(SPACED).removesuffix("s")
-    return spaced.endswith(STRONG) or spaced in _KEPT_SECRET or spaced.endswith(_KEPT_ENDINGS)
+    return _known(name) if len(name) <= _MOST_OF_A_NAME else _names_a_secret(name)
 
+
+def _names_a_secret(name: str) -> bool:
+    called = spaced(lowered(name)).removesuffix("s")
+    return called.endswith(STRONG) or called in _KEPT_SECRET or called.endswith(_KEPT_ENDINGS)
+
+
+_MOST_OF_A_NAME = 64  # characters: what is longer is looked at each time, and not kept
+_known = lru_cache(maxsize=4_096)(_names_a_secret)
 
 _KEPT_SECRET = {"token", "secret", "credential", "authorization", "cookie"}
 _KEPT_ENDINGS = (" secret", " credential", " authorization", " cookie", "x auth token")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 from .finding import Entity, Finding
+from .outline import outline
 from .view import COVER
 from .words import ends, lowered
 
@@ -74,28 +75,62 @@ def _passport(number: str) -> bool:
     return re.fullmatch(r"[A-Z0-9]{7,10}", plain) is not None and sum(c.isdigit() for c in plain) >= 4  # noqa: PLR2004
 
 
-# Form, and check.
-_FORMS: tuple[tuple[str, Check], ...] = (
-    (r"\d{3}([ -])\d{2}\1\d{4}", _american),
-    (_INSURANCE, _insurance),
-    (r"\d{2}[ -]?\d{6}[ -]?[A-Z][ -]?\d{3}", _pension),
-    (r"\d{2}([ /-]?)\d{3}\1\d{3}\1\d{3}", _any_of("de.idnr")),
-    (r"[12] ?\d{2} ?\d{2} ?\d[\dAB] ?\d{3} ?\d{3}[ -]?\d{2}", _any_of("fr.nir")),
-    (r"(?:\d{8}|\d{2}\.\d{3}\.\d{3})[ -]?[A-Z]", _undotted("es.dni")),
-    (r"[XYZ][ -]?(?:\d{7}|\d\.\d{3}\.\d{3})[ -]?[A-Z]", _undotted("es.nie")),
-    (r"[A-Za-z]{6} ?[\dLMNP-V]{2} ?[A-EHLMPRSTa-ehlmprst] ?[\dLMNP-V]{2} ?[A-Za-z][\dLMNP-V]{3} ?[A-Za-z]", _any_of("it.codicefiscale")),  # noqa: E501
-    (r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", _any_of("be.nn")),
-    (r"756\.\d{4}\.\d{4}\.\d{2}", _any_of("ch.ssn")),
-    (r"\d{6}(?:\d{2})?[-+]\d{4}", _any_of("se.personnummer")),
-    (r"\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", _any_of("fi.hetu")),
-    (r"\d{3}\.\d{3}\.\d{3}-\d{2}", _any_of("br.cpf")),
-    (r"\d{17}[\dX]", _any_of("cn.ric")),
-    (r"\d{6}-[1-4]\d{6}", _any_of("kr.rrn")),
-    (r"[A-Z]{4}\d{6}[HM][A-Z]{5}[\dA-Z]\d", _any_of("mx.curp")),
-)  # fmt: skip
+# Form, check, and outlines of which a text must have one.
+_FORMS: tuple[tuple[str, Check, tuple[bytes, ...]], ...] = (
+    (r"\d{3}([ -])\d{2}\1\d{4}", _american, (b"000 00 0000", b"000-00-0000")),
+    (_INSURANCE, _insurance, (b"aa000000a", b"aa 00 00 00 a", b"aa-00-00-00-a")),
+    (r"\d{2}[ -]?\d{6}[ -]?[A-Z][ -]?\d{3}", _pension, (b"000000a", b"000000 a", b"000000-a")),
+    (
+        r"\d{2}([ /-]?)\d{3}\1\d{3}\1\d{3}",
+        _any_of("de.idnr"),
+        (b"0" * 11, b"00 000 000 000", b"00/000/000/000", b"00-000-000-000"),
+    ),
+    (r"[12] ?\d{2} ?\d{2} ?\d[\dAB] ?\d{3} ?\d{3}[ -]?\d{2}", _any_of("fr.nir"), ()),
+    (
+        r"(?:\d{8}|\d{2}\.\d{3}\.\d{3})[ -]?[A-Z]",
+        _undotted("es.dni"),
+        (b"00000000a", b"00000000 a", b"00000000-a", b"00.000.000"),
+    ),
+    (
+        r"[XYZ][ -]?(?:\d{7}|\d\.\d{3}\.\d{3})[ -]?[A-Z]",
+        _undotted("es.nie"),
+        (b"0000000a", b"0000000 a", b"0000000-a", b"0.000.000"),
+    ),
+    (
+        r"[A-Za-z]{6} ?[\dLMNP-V]{2} ?[A-EHLMPRSTa-ehlmprst] ?[\dLMNP-V]{2} ?[A-Za-z][\dLMNP-V]{3} ?[A-Za-z]",
+        _any_of("it.codicefiscale"),
+        (),
+    ),
+    (r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", _any_of("be.nn"), (b"00.00.00-000.00",)),
+    (r"756\.\d{4}\.\d{4}\.\d{2}", _any_of("ch.ssn"), (b"000.0000.0000.00",)),
+    (r"\d{6}(?:\d{2})?[-+]\d{4}", _any_of("se.personnummer"), (b"000000-0000", b"000000+0000")),
+    (
+        r"\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]",
+        _any_of("fi.hetu"),
+        (b"000000-000", b"000000+000", b"000000a000"),
+    ),
+    (r"\d{3}\.\d{3}\.\d{3}-\d{2}", _any_of("br.cpf"), (b"000.000.000-00",)),
+    (r"\d{17}[\dX]", _any_of("cn.ric"), (b"0" * 17,)),
+    (r"\d{6}-[1-4]\d{6}", _any_of("kr.rrn"), (b"000000-0000000",)),
+    (r"[A-Z]{4}\d{6}[HM][A-Z]{5}[\dA-Z]\d", _any_of("mx.curp"), (b"aaaa000000aaaaaa",)),
+)
+_FRENCH = re.compile(rb"0 ?00 ?00 ?0[0a] ?000 ?000[ -]?00")
+_ITALIAN = re.compile(rb"00 ?[0a] ?00 ?[0a]000")  # letters from L on stand for digits there, but for O
+_ITALIAN_TABLE = bytes(
+    ord("0" if chr(byte) in "0123456789LMNPQRSTUV" else "a" if chr(byte).isalpha() else " ") for byte in range(128)
+) + bytes(128)
 _BEFORE = r"(?<![A-Za-z0-9_])(?<!\d[.,/])(?<![A-Za-z0-9_]-)"
 _AFTER = r"(?![A-Za-z0-9_])(?![.,/]\d)(?!-[A-Za-z0-9])"
-_COMPILED = [(re.compile(f"(?:{pattern}){_AFTER}"), check) for pattern, check in _FORMS]
+_Form = tuple[re.Pattern[str], Check]
+_COMPILED: list[_Form] = [(re.compile(f"(?:{pattern}){_AFTER}"), check) for pattern, check, _ in _FORMS]
+_SIGNED = [(one, form) for form, (_, _, outlines) in zip(_COMPILED, _FORMS, strict=True) for one in outlines]
+_WHOLE = [signed for signed in _SIGNED if b"000000" in signed[0]]
+_IN_GROUPS = [signed for signed in _SIGNED if b"000000" not in signed[0]]
+_GROUPED = re.compile(rb"0[ ./-]0")  # in each of these
+_FRENCH_FORM, _ITALIAN_FORM = (
+    next(form for form, (pattern, *_) in zip(_COMPILED, _FORMS, strict=True) if pattern.startswith(begin))
+    for begin in ("[12] ", "[A-Za-z]{6}")
+)
 _BEGIN = re.compile(_BEFORE + r"(?=\d{3}|\d\d[ ./-]?\d|\d[ .]?\d|[A-Z]{1,4}[ -]?\d|[A-Za-z]{6} ?[\dLMNP-V]{2})")
 
 # What a word before a number says that it is.
@@ -131,16 +166,58 @@ _NUMBER = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z]{0,6}\d(?:[ ./-]?[A-Za-z0-9]){4,
 _LONGEST = 32
 
 
-def national_ids(text: str) -> Iterator[Finding]:
+def national_ids(text: str, shape: bytes) -> Iterator[Finding]:
     """By form and checksum, and by the word before. They may overlap."""
-    for begin in _BEGIN.finditer(text):
-        for pattern, check in _COMPILED:
-            if (match := pattern.match(text, begin.start())) and check(match[0]):
-                yield Finding(match.start(), match.end(), Entity.NATIONAL_ID)
+    forms: list[_Form] = []
+    if b"000000" in shape:
+        forms += [form for one, form in _WHOLE if one in shape]
+    if _GROUPED.search(shape):
+        forms += [form for one, form in _IN_GROUPS if one in shape]
+    if _FRENCH.search(shape):
+        forms.append(_FRENCH_FORM)
+    if _ITALIAN.search(outline(text, _ITALIAN_TABLE)):
+        forms.append(_ITALIAN_FORM)
+    if forms:
+        for begin in _BEGIN.finditer(text):
+            for pattern, check in forms:
+                if (match := pattern.match(text, begin.start())) and check(match[0]):
+                    yield Finding(match.start(), match.end(), Entity.NATIONAL_ID)
     lower = lowered(text)
-    for words, check in _WORDS:
+    for words, check in _told(lower, shape):
         for end, _ in ends(lower, words):
             yield from _said(text[end : end + _REACH + _LONGEST].partition(COVER)[0], end, check)
+
+
+_Group = tuple[tuple[str, ...], Check]
+
+# All but these check six digits or more in a row: that is what is looked for first, and then for a word before it.
+_ROW = re.compile(rb"0(?:[ ./-]?0){5,}")
+_ANY_IN = {  # by the first word of a group: the least digits of its numbers, and what is in one of its words
+    "bsn": (1, ("bsn", "burgerserv")),  # which is filled up with zeros
+    "passport": (4, ("pass", "ausweis", "pasap", "paspo", "carte d")),
+    "ssn": (9, ("ssn", "social s", "itin", "tax")),
+}
+_FREE = [
+    (least, stem, group)
+    for group in _WORDS
+    if group[0][0] in _ANY_IN
+    for least, stems in [_ANY_IN[group[0][0]]]
+    for stem in stems
+]
+_IN_A_ROW = [group for group in _WORDS if group[0][0] not in _ANY_IN]
+_WORD_BEFORE = re.compile("|".join(re.escape(word) for words, _ in _IN_A_ROW for word in words))
+_LONGEST_WORD, _LONGEST_NUMBER = 24, 6 + 1 + 2 * 17
+_WINDOW = _LONGEST_WORD + _REACH + _LONGEST_NUMBER
+
+
+def _told(lower: str, shape: bytes) -> list[_Group]:
+    """The groups of which a word may stand before a number."""
+    digits = shape.count(b"0")
+    told = [group for least, stem, group in _FREE if digits >= least and stem in lower]
+    for row in _ROW.finditer(shape):
+        if _WORD_BEFORE.search(lower, max(0, row.start() - _WINDOW), row.start()):
+            return told + _IN_A_ROW
+    return told
 
 
 def _said(text: str, offset: int, check: Check) -> Iterator[Finding]:
@@ -153,4 +230,4 @@ def _said(text: str, offset: int, check: Check) -> Iterator[Finding]:
         if check(written):
             yield Finding(offset + number.start(), offset + number.start() + len(written), Entity.NATIONAL_ID)
             return
-        written = re.sub(r"[ ./-]*[A-Za-z0-9]+$", "", written)
+        written = re.sub(r"[ ./-]*[^\W_]+$", "", written)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 
 import phonenumbers
 
 from .finding import Entity, Finding
+from .outline import outline
 from .view import COVER
 
 _BEFORE = r"(?<![A-Za-z0-9_+])(?<!\d[.,])(?<![A-Za-z0-9_/]-)"
@@ -17,14 +19,38 @@ _ABROAD = re.compile(_BEFORE + r"\(?(?:\+ ?|00 ?)[1-9](?:[ ./()-]{0,3}\d){6,14}"
 _AT_HOME = re.compile(_BEFORE + r"(?<![A-Za-z0-9_]/)\(?\d(?:[ ./()-]{0,2}\d){6,13}" + _AFTER)
 _LAST_GROUP = re.compile(r" [ ./()-]*[\d./-]+$")  # what stands behind a space may be another number
 
-# No phone number, whatever the digits say.
-_LOOKALIKE = re.compile(
-    r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # UUID
-    r"|(?<!\d)(?:19|20)\d\d([-/. ])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])(?!\d)"  # 2024-07-18
-    r"|(?<!\d)(?:0?[1-9]|[12]\d|3[01])([-/. ])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d(?!\d)"  # 18.07.2024, 07/18/2024
-    r"|(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -][A-Z0-9]{4}){2,7}(?:[ -][A-Z0-9]{1,3})?(?![A-Za-z0-9])"  # an IBAN with a slip
-    r"|(?<![\d:])\d\d?:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\d:])"  # 12:30:05.123
+_LONG_ENOUGH = re.compile(rb"0(?:[ ./()-]{0,3}0){6}")  # in a text's outline: no number is shorter
+
+# No phone number, whatever the digits say; and what a text's outline must have for it.
+_LOOKALIKES = (
+    (r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}", rb"-[0a]{4}-[0a]{4}-[0a]{4}-"),  # UUID
+    (  # 2024-07-18
+        r"(?<!\d)(?:19|20)\d\d(?P<a>[-/. ])(?:0?[1-9]|1[0-2])(?P=a)(?:0?[1-9]|[12]\d|3[01])(?!\d)",
+        rb"0000[-/. ]00?[-/. ]0",
+    ),
+    (  # 18.07.2024, 07/18/2024
+        r"(?<!\d)(?:0?[1-9]|[12]\d|3[01])(?P<b>[-/. ])(?:0?[1-9]|[12]\d|3[01])(?P=b)(?:19|20)\d\d(?!\d)",
+        rb"0[-/. ]00?[-/. ]0000",
+    ),
+    (  # an IBAN with a slip
+        r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -][A-Z0-9]{4}){2,7}(?:[ -][A-Z0-9]{1,3})?(?![A-Za-z0-9])",
+        rb"aa00[ -]",
+    ),
+    (r"(?<![\d:])\d\d?:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\d:])", rb"0:00"),  # 12:30:05.123
 )
+_LOOKALIKE_OUTLINES = tuple(re.compile(form) for _, form in _LOOKALIKES)
+
+
+@cache
+def _any_lookalike(which: tuple[int, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(_LOOKALIKES[n][0] for n in which))
+
+
+def _without_lookalikes(text: str, shape: bytes) -> str:
+    """`text` with what is no number covered."""
+    which = tuple([n for n, form in enumerate(_LOOKALIKE_OUTLINES) if form.search(shape)])
+    return _any_lookalike(which).sub(lambda m: "\1" * len(m[0]), text) if which else text
+
 
 _SAYS_PHONE = re.compile(
     r"\b(?:tel|tél|telephone|téléphone|telefono|teléfono|telefon|telefonnummer|phone|phones|cell|mobile|mobil|móvil"
@@ -81,8 +107,13 @@ class Phones:
     def __init__(self, regions: Sequence[str]) -> None:
         self.regions = tuple(regions)
 
-    def __call__(self, text: str) -> Iterator[Finding]:
-        text = _LOOKALIKE.sub(lambda m: "\1" * len(m[0]), text)
+    def __call__(self, text: str, shape: bytes) -> Iterator[Finding]:
+        if not _LONG_ENOUGH.search(shape):
+            return
+        bare = _without_lookalikes(text, shape)
+        if bare is not text and not _LONG_ENOUGH.search(outline(bare)):
+            return
+        text = bare
         taken = [
             (match.start(), match.start() + length)
             for match in _ABROAD.finditer(text)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
-from .finding import Redactor
+from .finding import Finding, Redactor
 from .placeholders import Placeholders
 from .view import PLACEHOLDER
 
@@ -14,10 +15,20 @@ def redacted(text: str, redactor: Redactor, placeholders: Placeholders, trace_id
 
     Placeholders that are in `text` already stay as they are. Raises what the redactor raises.
     """
-    found = redactor.find(text)
     counted: Counter[str] = Counter()
+    return replaced(text, redactor.find(text), placeholders, trace_id, counted), counted
+
+
+def replaced(
+    text: str,
+    found: Sequence[Finding],
+    placeholders: Placeholders,
+    trace_id: int,
+    counted: Counter[str] | None = None,
+) -> str:
+    """`text` with placeholders for what was `found` in it; `counted` takes how many findings of each kind they are."""
     if not found:
-        return text, counted
+        return text
     standing = [m.span() for m in PLACEHOLDER.finditer(text)] if "<" in text else []
     pieces: list[str] = []
     at = 0
@@ -27,6 +38,7 @@ def redacted(text: str, redactor: Redactor, placeholders: Placeholders, trace_id
         label = placeholders.label(trace_id, finding.kind, text[finding.start : finding.end])
         pieces += text[at : finding.start], label
         at = finding.end
-        counted[finding.kind] += 1
+        if counted is not None:
+            counted[finding.kind] += 1
     pieces.append(text[at:])
-    return "".join(pieces), counted
+    return "".join(pieces)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .finding import Entity, Finding
-from .names import SPACED, STRONG, WEAK
+from .names import STEMS, STRONG, WEAK, spaced
 from .words import ends, lowered
 
 # Each may begin only where nothing that it may contain stands before it, so that a text is read once.
@@ -77,7 +77,33 @@ _CODE = re.compile(
 _SHORT, _LONG, _OPAQUE = 3, 8, 16
 
 
-def secrets(text: str) -> Iterator[Finding]:
+# Of what nearly every key has: a long run of its letters, and one of these in it. All of them are in `_KEY`.
+_KEY_LETTERS = bytes(97 if chr(byte).isalnum() or chr(byte) in "_-" else 32 for byte in range(128)) + b" " * 128
+_KEY_RUN, _KEY_HEAD = b"a" * 15, 16  # and what may stand before the run: `dt0c01.`, `123456789:`
+_KEY_SIGNS = (
+    *("sk-", "sk_", "rk_", "pk-lf-", "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
+    *("github_pat_", "glpat-", "glptt-", "gldt-", "glrt-", "xox", "xapp-", "AIza", "ya29.", "GOCSPX-", "lsv2_", "hf_"),
+    *("gsk_", "xai-", "pplx-", "r8_", "pcsk_", "tvly-", "nvapi-", "npm_", "pypi-", "dop_v1_", "dapi", "hvs.", "SG."),
+    *("shpat_", "shpca_", "shppa_", "shpss_", "sq0atp-", "sq0csp-", "glsa_", "NRAK-", "dt0", "hcaik_", "phc_", "phx_"),
+    *("lin_api_", "ntn_", "sbp_", "SK", ":AA"),
+)
+
+
+def _may_hold_a_key(text: str) -> bool:
+    if "eyJ" in text or "whsec_" in text or "glc_" in text or "sntry" in text:  # whose letters have others among them
+        return True
+    letters = text.encode("ascii", "replace").translate(_KEY_LETTERS)
+    at = letters.find(_KEY_RUN)
+    while at >= 0:
+        end = letters.find(b" ", at)
+        run = text[max(0, at - _KEY_HEAD) : end if end >= 0 else len(text)]
+        if [sign for sign in _KEY_SIGNS if sign in run]:
+            return True
+        at = letters.find(_KEY_RUN, end) if end >= 0 else -1
+    return False
+
+
+def secrets(text: str, shape: bytes) -> Iterator[Finding]:  # noqa: ARG001
     """Only the secret itself: of `password=hunter2`, `hunter2`. They may overlap."""
     for start, end in _spans(text):
         if start < end:
@@ -85,15 +111,16 @@ def secrets(text: str) -> Iterator[Finding]:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
-    for match in _KEY.finditer(text):
-        yield match.span()
+    if _may_hold_a_key(text):
+        for match in _KEY.finditer(text):
+            yield match.span()
     if "-----BEGIN" in text:
         for match in _PRIVATE_KEY.finditer(text):
             yield match.span()
-    if "/" in text:
+    if "hooks.slack.com/" in text or "/api/webhooks/" in text:
         for match in _WEBHOOK.finditer(text):
             yield match.span(match.lastindex or 0)
-    if "://" in text:
+    if "://" in text and "@" in text:
         for match in _USERINFO.finditer(text):
             name, colon, password = match[1].partition(":")
             if (colon and password and not _NO_VALUE.fullmatch(password)) or (not colon and _opaque(name)):
@@ -108,13 +135,19 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             kind = "value" if match["value"] else "bearer" if match["bearer"] else "basic"
             if not _NO_VALUE.fullmatch(match[kind]) and _mixed(match[kind]):
                 yield match.span(kind)
-    yield from _named(text, lower.translate(SPACED))
+    yield from _named(text, spaced(lower))
+
+
+_WITH_STEM = [{stem: [n for n in names if stem in n] for stem in STEMS} for names in (WEAK, STRONG)]
 
 
 def _named(text: str, spaced: str) -> Iterator[tuple[int, int]]:
     """Whose name stands before: `password=…`, `<password>…</`, "the password is …"."""
-    for names, strong in ((STRONG, True), (WEAK, False)):
-        for end, name in ends(spaced, names, inside=True):
+    stems = [stem for stem in STEMS if stem in spaced]
+    if not stems:
+        return
+    for strong in (True, False):
+        for end, name in ends(spaced, [n for stem in stems for n in _WITH_STEM[strong][stem]], inside=True):
             if text[end - len(name) - 1 : end - len(name)] == "$":
                 continue  # of the shell: $PWD
             if (sign := _SIGN.match(text, end)) and (span := _assigned(text, sign, strong=strong)):
@@ -151,8 +184,7 @@ def _assigned(text: str, sign: re.Match[str], *, strong: bool) -> tuple[int, int
 
 def _names_itself(value: str) -> bool:
     """`password=db_password` hands a variable on."""
-    spaced = lowered(value).translate(SPACED)
-    return spaced.endswith((*STRONG, *WEAK)) and not any(c.isdigit() for c in value)
+    return spaced(lowered(value)).endswith((*STRONG, *WEAK)) and not any(c.isdigit() for c in value)
 
 
 _LAST = re.compile(r"[.,!?)\]}]*[ \t]*(?:$|\n)")

@@ -23,7 +23,7 @@ _SUBSTITUTED = re.compile(
     r"|%(?P<percent>40|2[bB])"
 )
 _ESCAPES = {"n": "\n", "r": "\n", "t": "\t", "b": " ", "f": " ", '"': '"', "/": "/"}
-_WORTH_A_LOOK = re.compile(rf"[<\\%{_INVISIBLE}]")
+_BEGINS = re.compile(rf"[<\\%{_INVISIBLE}]")  # what is substituted begins with one of these
 
 _ZEROS = (
     0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0E50, 0x0ED0,
@@ -36,6 +36,7 @@ _PLAIN = {
     **dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-"),
     ord("﹫"): "@",
 }  # fmt: skip
+_UNPLAIN = re.compile(f"[{re.escape(''.join(map(chr, _PLAIN)))}]")
 
 
 class View:
@@ -47,9 +48,11 @@ class View:
         self._starts: list[int] = []  # of each piece, in the view
         self._sources: list[int] = []  # and in the source
         self._ends: list[int] = []  # its end in the source, or -1 where it stands there as it is
-        if _WORTH_A_LOOK.search(source):
+        ascii = source.isascii()
+        if "\\" in source or "<" in source or "%" in source or (not ascii and _BEGINS.search(source)):
             source = self._substituted(source)
-        self.text = source if source.isascii() else source.translate(_PLAIN)
+            ascii = source.isascii()
+        self.text = source if ascii or not _UNPLAIN.search(source) else source.translate(_PLAIN)
 
     def _substituted(self, source: str) -> str:
         pieces: list[str] = []
@@ -64,7 +67,9 @@ class View:
                 pieces.append(piece)
                 size += len(piece)
 
-        for match in _SUBSTITUTED.finditer(source):
+        for begin in _BEGINS.finditer(source):
+            if begin.start() < at or (match := _SUBSTITUTED.match(source, begin.start())) is None:
+                continue
             add(source[at : match.start()], at, -1)
             at = match.end()
             add(_substitute(match), match.start(), at)

@@ -18,7 +18,7 @@ def ends(lower: str, words: Iterable[str], *, inside: bool = False) -> Iterator[
 
     None begins inside another word, except `inside` (`dbpassword`, `openaiapikey`).
     """
-    for word in words:
+    for word in [word for word in words if word in lower]:
         size = len(word)
         at = lower.find(word)
         while at >= 0:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 def user_agent() -> str:
@@ -24,8 +23,7 @@ class Verdict(enum.Enum):
     REFUSED = "refused"  # for good
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """`reason` is a word for counts (`http_503`, `timeout`); `said` continues a log line after the receiver's name,
     and holds nothing of the answer's text, which may echo what was sent. `retry_after` is seconds that the receiver
     asks for; `rejected` of what it took it did not take; `remark` is its own text, for debugging alone."""

@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 import math
 import socket
-import threading
 import time
 import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .alarm import Alarm
 from .answer import Answer, Verdict, user_agent
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(NamedTuple):
     """Files: the certificate to trust in place of the usual ones, the client's own, and its key."""
 
     certificate: str | None = None
@@ -59,6 +57,7 @@ class HttpWire:
     """POSTs bodies to `url` with `headers`, which are this receiver's own.
 
     `again` are statuses to be tried again beside OTLP's own. `make_session` gives a session that carries credentials.
+    Without one the request is prepared once: to look up proxies and merge headers takes requests longer than to send.
     """
 
     def __init__(
@@ -80,43 +79,62 @@ class HttpWire:
         self._headers = {**said, **{name.lower(): value for name, value in headers.items()}}
         self._again, self._make_session = _LATER | again, make_session
         self._session: requests.Session | None = None
+        self._prepared: tuple[requests.PreparedRequest, Any] | None = None
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._alarm = Alarm(self._hang_up)
 
     def send(self, body: bytes, seconds: float) -> Answer:
         from requests import RequestException  # noqa: PLC0415  costs 30 ms: only where used
 
         if self._session is None:
             self._session = self._new_session()
+        self._alarm.set(seconds + 0.05)  # the socket's own timeout comes first, and says more
+        try:
+            with self._post(self._session, compressed(body, self._compression), max(seconds, 0.01)) as answer:
+                text = answer.raw.read(_MOST_READ, decode_content=True) or b""
+                return self._answer(answer, text)
+        except (RequestException, OSError, ValueError, EOFError) as error:
+            self._prepared = None  # the environment may name another proxy by now
+            return _no_answer(error, hung_up=self._alarm.rang)
+        except Exception as error:  # urllib3's own, from reading the body
+            if not type(error).__module__.startswith(("urllib3", "http.client")):
+                raise
+            return _no_answer(error, hung_up=self._alarm.rang)
+        finally:
+            self._alarm.clear()
+
+    def _post(self, session: requests.Session, body: bytes, seconds: float) -> requests.Response:
         tls, client = self._tls, None
         if tls.client_certificate:
             client = (tls.client_certificate, tls.client_key) if tls.client_key else tls.client_certificate
-        over = threading.Event()
-        with _Alarm(seconds, over, self._hang_up):
-            try:
-                with self._session.post(
-                    self._url,
-                    data=compressed(body, self._compression),
-                    headers=self._headers,
-                    timeout=max(seconds, 0.01),
-                    allow_redirects=False,
-                    stream=True,
-                    auth=_as_it_is,
-                    verify=tls.certificate or True,
-                    cert=client,
-                ) as answer:
-                    text = answer.raw.read(_MOST_READ, decode_content=True) or b""
-                    return self._answer(answer, text)
-            except (RequestException, OSError, ValueError, EOFError) as error:
-                return _no_answer(error, hung_up=over.is_set())
-            except Exception as error:  # urllib3's own, from reading the body
-                if not type(error).__module__.startswith(("urllib3", "http.client")):
-                    raise
-                return _no_answer(error, hung_up=over.is_set())
+        if self._make_session is not None:  # somebody's own: it may have a say in each request
+            return session.post(
+                self._url,
+                data=body,
+                headers=self._headers,
+                timeout=seconds,
+                allow_redirects=False,
+                stream=True,
+                auth=_as_it_is,
+                verify=tls.certificate or True,
+                cert=client,
+            )
+        if self._prepared is None:
+            from requests import Request  # noqa: PLC0415
+
+            request = session.prepare_request(Request("POST", self._url, headers=self._headers, auth=_as_it_is))
+            settings = session.merge_environment_settings(str(request.url), {}, True, tls.certificate or True, client)
+            self._prepared = request, settings
+        request, settings = self._prepared
+        request.body = body
+        request.headers["Content-Length"] = str(len(body))
+        return session.get_adapter(self._url).send(request, timeout=seconds, **settings)
 
     def abandon(self) -> None:
         self._hang_up()
 
     def close(self) -> None:
+        self._alarm.close()
         if self._session is not None:
             self._session.close()
 
@@ -156,25 +174,6 @@ class HttpWire:
         if status >= 500 or status in (408, 425):  # noqa: PLR2004
             return Answer(Verdict.TROUBLE, reason, said)
         return Answer(Verdict.REFUSED, reason, said)
-
-
-class _Alarm:
-    """Calls `ring` after `seconds`, unless its block has ended by then. Without it where no thread can be had."""
-
-    def __init__(self, seconds: float, over: threading.Event, ring: Callable[[], object]) -> None:
-        def end() -> None:
-            over.set()
-            ring()
-
-        self._timer = threading.Timer(seconds + 0.05, end)  # the socket's own timeout comes first, and says more
-        self._timer.daemon = True
-
-    def __enter__(self) -> None:
-        with suppress(RuntimeError):  # the interpreter is ending
-            self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
 
 
 def compressed(body: bytes, compression: str) -> bytes:
@@ -221,7 +220,7 @@ def _retry_after(said: str | None) -> float | None:
 
 def _partial_success(kind: str, text: bytes) -> tuple[int, str]:
     """How many spans were rejected, and the receiver's remark. An answer of no known form says nothing."""
-    if not text:
+    if text in (b"", b"\x0a\x00"):  # an empty one, as the Collector's: no need of protobuf's classes
         return 0, ""
     try:
         if kind == JSON:

@@ -12,7 +12,7 @@ class Subject(subject.Subject):
         import opentelemetry.sdk.trace.export  # noqa: F401
 
         if framework == "langchain":
-            import openinference.instrumentation.langchain  # noqa: F401
+            import openinference.instrumentation.langchain
         else:
             import openinference.instrumentation.llama_index  # noqa: F401
 

@@ -29,8 +29,11 @@ def _plain(value: Any) -> Any:
         return _message(value)
     if isinstance(value, Document):
         return {"id": value.id, "content": value.page_content, **value.metadata}
-    messages = getattr(value, "messages", None)
-    return messages if isinstance(messages, list) else str(value)
+    for name in ("messages", "update"):  # a prompt's value, LangGraph's Command
+        said = getattr(value, name, None)
+        if isinstance(said, (list, dict)):
+            return said
+    return str(value)
 
 
 def _json(value: Any) -> str:

@@ -22,8 +22,10 @@ TOGETHER = 200
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`spans` are those of one run. `runs` are those of one round: a second or so of work. `whole` is the workload whose
-    cost, but for the tokens, is the same: of it the cost of a token is told apart."""
+    """`spans` are those of one run. `runs` are those of one round: a quarter of a second of work or more.
+
+    `whole` is the workload that does the same but streams its answer in one piece: it tells the cost of a token.
+    """
 
     name: str
     title: str
@@ -37,13 +39,13 @@ class Workload:
 WORKLOADS = {
     w.name: w
     for w in (
-        Workload("w1", "LangChain RAG chain, 10 spans", LANGCHAIN, 10, 200),
-        Workload("w2", "LangGraph agent with 3 tool calls, 15 spans", LANGCHAIN, 15, 60),
-        Workload("w3", f"LangChain stream of {CHUNKS} chunks, 4 spans", LANGCHAIN, 4, 30, whole="w3-whole"),
-        Workload("w3-whole", "the same answer in one chunk", LANGCHAIN, 4, 100, shown=False),
-        Workload("w4", "LlamaIndex query, 14 spans", LLAMA_INDEX, 14, 80),
-        Workload("w5", f"LlamaIndex stream of {CHUNKS} tokens, 13 spans", LLAMA_INDEX, 13, 15, whole="w5-whole"),
-        Workload("w5-whole", "the same answer in one token", LLAMA_INDEX, 13, 60, shown=False),
+        Workload("w1", "LangChain RAG chain, 10 spans", LANGCHAIN, 10, 100),
+        Workload("w2", "LangGraph agent with 3 tool calls, 15 spans", LANGCHAIN, 15, 30),
+        Workload("w3", f"LangChain stream of {CHUNKS} chunks, 4 spans", LANGCHAIN, 4, 20, whole="w3-whole"),
+        Workload("w3-whole", "the same answer in one chunk", LANGCHAIN, 4, 60, shown=False),
+        Workload("w4", "LlamaIndex query, 14 spans", LLAMA_INDEX, 14, 40),
+        Workload("w5", f"LlamaIndex stream of {CHUNKS} tokens, 13 spans", LLAMA_INDEX, 13, 12, whole="w5-whole"),
+        Workload("w5-whole", "the same answer in one token", LLAMA_INDEX, 13, 40, shown=False),
         Workload("w6", f"{TOGETHER} concurrent LangChain RAG chains, 10 spans each", LANGCHAIN, 10, TOGETHER),
     )
 }

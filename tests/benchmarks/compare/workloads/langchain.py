@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from langchain.agents import create_agent
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -44,7 +44,12 @@ class Model(BaseChatModel):
         return {"model_name": self.model_name}
 
     def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
-        return {"ls_provider": "openai", "ls_model_name": self.model_name, "ls_model_type": "chat", "ls_temperature": 0.2}
+        return {
+            "ls_provider": "openai",
+            "ls_model_name": self.model_name,
+            "ls_model_type": "chat",
+            "ls_temperature": 0.2,
+        }
 
     def _answer(self, messages: list[BaseMessage]) -> AIMessage:
         said = corpus.answer(number_in(messages))
@@ -156,8 +161,16 @@ def chain() -> Any:
     return given | prompt | Model() | StrOutputParser() | RunnableLambda(_tidied, _atidied, name="tidy")
 
 
+@functools.cache
+def agent() -> Any:
+    """Fifteen spans: the agent, four turns of its model, three calls of its tools. Made when it is asked first."""
+    from langchain.agents import create_agent
+
+    return create_agent(Agent(), TOOLS, name="support_agent")
+
+
 def build() -> dict[str, Any]:
-    rag, agent = chain(), create_agent(Agent(), TOOLS, name="support_agent")
+    rag = chain()
     asked = ChatPromptTemplate.from_messages([("system", "You answer customers of a shop."), ("user", "{question}")])
     streams = {chunks: asked | Streaming(chunks=chunks) | StrOutputParser() for chunks in (CHUNKS, 1)}
 
@@ -178,7 +191,7 @@ def build() -> dict[str, Any]:
 
     return {
         "w1": lambda number, config: rag.invoke(corpus.question(number), config),
-        "w2": lambda number, config: agent.invoke({"messages": [("user", corpus.question(number))]}, config),
+        "w2": lambda number, config: agent().invoke({"messages": [("user", corpus.question(number))]}, config),
         "w3": stream(CHUNKS),
         "w3-whole": stream(1),
         "w6": together,

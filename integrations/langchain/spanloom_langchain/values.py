@@ -1,0 +1,127 @@
+"""Any input or output of a chain as plain values, with LangChain's own objects in their short form. On the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.agents import AgentAction
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.prompt_values import PromptValue
+from spanloom.content import Category
+from spanloom.content.category import of_role
+from spanloom.content.marked import Marked
+from spanloom.content.plain import plain
+
+from .blocks import CALLS, REASONING, role_of
+
+
+def value_of(value: Any) -> Any:
+    """An input or output of a chain as plain values, with LangChain's own objects in their short form.
+
+    What messages say and documents hold is marked by its category, so that a policy knows it wherever it stands.
+    """
+    return plain(value, convert, marks=True)
+
+
+def convert(value: Any) -> Any:
+    """LangChain's own objects in a form that a person reads; anything else as it is."""
+    kind = type(value)
+    if kind is list:
+        return value
+    if kind is dict:
+        return _as_message(value)
+    if isinstance(value, BaseMessage):
+        role = role_of(value.type)
+        out: dict[str, Any] = {"role": role, "content": _said(value.content, of_role(role))}
+        if isinstance(value, AIMessage) and value.tool_calls:
+            out["tool_calls"] = [
+                {
+                    "name": Marked(Category.NAMES, c["name"]),
+                    "args": Marked(Category.TOOL_ARGUMENTS, c["args"]),
+                    "id": c.get("id"),
+                }
+                for c in value.tool_calls
+            ]
+        if isinstance(value, ToolMessage):
+            out |= {"tool_call_id": value.tool_call_id, "status": value.status}
+        return out
+    if isinstance(value, Document):
+        return {
+            "page_content": Marked(Category.DOCUMENTS, value.page_content),
+            "metadata": Marked(Category.DOCUMENTS, value.metadata),
+            "id": value.id,
+        }
+    if isinstance(value, PromptValue):
+        return value.to_messages()
+    if isinstance(value, AgentAction):
+        return {
+            "tool": Marked(Category.NAMES, value.tool),
+            "tool_input": Marked(Category.TOOL_ARGUMENTS, value.tool_input),
+            "log": Marked(Category.TOOL_ARGUMENTS, Marked(Category.COMPLETION, value.log)),  # it tells of both
+        }
+    if isinstance(value, dict):
+        return _as_message(value)
+    if isinstance(value, tuple) and len(value) == 2 and _is_role(value[0]) and isinstance(value[1], (str, list)):  # noqa: PLR2004
+        return [value[0], _said(value[1], of_role(role_of(value[0])))]
+    return value
+
+
+def _as_message(value: dict[Any, Any]) -> Any:
+    """A message or a tool's call that is written as a dict; any other dict as it is."""
+    changed: dict[str, Any] = {}
+    role = value.get("role")
+    if _is_role(role) and _is_unmarked(content := value.get("content")):
+        changed["content"] = _said(content, of_role(role_of(str(role))))
+    if value.get("type") == "tool_call" and "args" in value and not isinstance(value["args"], Marked):
+        changed["args"] = Marked(Category.TOOL_ARGUMENTS, value["args"])
+        changed["name"] = Marked(Category.NAMES, value.get("name"))
+    if isinstance(calls := value.get("tool_calls"), list) and "role" in value:
+        changed["tool_calls"] = Marked(Category.TOOL_ARGUMENTS, calls)
+    return {**value, **changed} if changed else value
+
+
+def _is_unmarked(content: Any) -> bool:
+    return isinstance(content, str) or (isinstance(content, list) and not any(isinstance(b, Marked) for b in content))
+
+
+_KNOWN_ROLES = frozenset({"system", "developer", "user", "human", "assistant", "ai", "tool", "function"})
+
+
+def _is_role(value: Any) -> bool:
+    return isinstance(value, str) and value in _KNOWN_ROLES
+
+
+def _said(content: Any, category: Category) -> Any:
+    """A message's content, block by block where it has several: what a model says of its thinking is apart.
+
+    Texts that follow one another become one: what is to be found may lie across their border.
+    """
+    if not isinstance(content, list):
+        return Marked(category, content)
+    out: list[Marked] = []
+    for block in content:
+        text = _only_text(block)
+        before = _only_text(out[-1].value) if out else None
+        if text is not None and before is not None:
+            out[-1] = Marked(category, {"type": "text", "text": before + text})
+        else:
+            out.append(Marked(_block_category(block, category), block))
+    return out
+
+
+def _only_text(block: Any) -> str | None:
+    """The text of a block that is nothing but a text."""
+    if isinstance(block, Mapping) and block.get("type") == "text" and len(block) == 2:  # noqa: PLR2004
+        block = block.get("text")
+    return block if isinstance(block, str) else None
+
+
+def _block_category(block: Any, category: Category) -> Category:
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    if kind in REASONING:
+        return Category.REASONING
+    if kind == "tool_result":
+        return Category.TOOL_RESULTS
+    return Category.TOOL_ARGUMENTS if kind in CALLS else category

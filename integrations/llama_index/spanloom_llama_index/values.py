@@ -1,0 +1,167 @@
+"""Any input or output as plain values, with LlamaIndex's own objects shown by what they say.
+
+What objects say is asked in a callback, by `snapshots.held`, or on the worker; values become plain on the worker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, singledispatch
+from typing import Any
+
+from llama_index.core.agent.workflow.workflow_events import AgentOutput, AgentStream, ToolCallResult
+from llama_index.core.agent.workflow.workflow_events import ToolCall as ToolCallEvent
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
+from llama_index.core.base.response.schema import (
+    AsyncStreamingResponse,
+    PydanticResponse,
+    Response,
+    StreamingResponse,
+)
+from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
+from llama_index.core.schema import BaseComponent, QueryBundle
+from llama_index.core.tools import ToolSelection
+from llama_index.core.tools.types import BaseTool, ToolOutput
+from llama_index.core.workflow import Context, Event, StopEvent, Workflow
+from spanloom.content import Category
+from spanloom.content.marked import Marked
+from spanloom.content.plain import plain
+
+
+def text(value: Any) -> str:
+    """`value` as one text."""
+    value = plain(value, shown)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def json_of(value: Any) -> Any:
+    """A tool's arguments, which some providers send as JSON; what does not parse stays a text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def joined(pieces: Iterable[Any]) -> str:
+    """The text of a stream, of texts or of a model's responses."""
+    return "".join(
+        p if isinstance(p, str) else p.delta or "" if isinstance(p, ChatResponse) else text(p) for p in pieces
+    )
+
+
+def readable(value: Any) -> Any:
+    """Any value as plain JSON values, with LlamaIndex's own objects shown by what they say.
+
+    What messages say and nodes hold is marked by its category, so that a policy knows it wherever it stands.
+    """
+    return plain(value, shown, marks=True)
+
+
+@singledispatch
+def shown(value: Any) -> Any:
+    """What an object of LlamaIndex says; every other value as it is."""
+    return value
+
+
+@shown.register
+def _(value: QueryBundle) -> Any:
+    return value.query_str
+
+
+@shown.register
+def _(value: Response | PydanticResponse | AgentChatResponse | StreamingAgentChatResponse) -> Any:
+    return Marked(Category.COMPLETION, value.response)
+
+
+@shown.register
+def _(value: StreamingResponse | AsyncStreamingResponse) -> Any:
+    return Marked(Category.COMPLETION, value.response_txt)  # never its generator
+
+
+@shown.register
+def _(value: ChatResponse) -> Any:
+    return value.message
+
+
+@shown.register
+def _(value: CompletionResponse) -> Any:
+    return Marked(Category.COMPLETION, value.text)
+
+
+@shown.register
+def _(value: ToolOutput) -> Any:
+    return Marked(Category.TOOL_RESULTS, value.content)
+
+
+@shown.register
+def _(value: BaseTool) -> Any:
+    return Marked(Category.NAMES, value.metadata.name)
+
+
+@shown.register
+def _(value: AgentOutput) -> Any:
+    answer = Marked(Category.COMPLETION, value.response.content)
+    if not value.tool_calls:
+        return answer
+    return {
+        "response": answer,
+        "tool_calls": [
+            {
+                "name": Marked(Category.NAMES, c.tool_name),
+                "arguments": Marked(Category.TOOL_ARGUMENTS, c.tool_kwargs),
+            }
+            for c in value.tool_calls
+        ],
+    }
+
+
+@shown.register
+def _(value: AgentStream) -> Any:
+    return {**_fields(value), **{k: Marked(Category.COMPLETION, getattr(value, k)) for k in ("delta", "response")}}
+
+
+@shown.register
+def _(value: ToolCallEvent | ToolCallResult) -> Any:
+    return {**_fields(value), "tool_kwargs": Marked(Category.TOOL_ARGUMENTS, value.tool_kwargs)}
+
+
+@shown.register
+def _(value: ToolSelection) -> Any:
+    return {
+        "tool_id": value.tool_id,
+        "tool_name": Marked(Category.NAMES, value.tool_name),
+        "tool_kwargs": Marked(Category.TOOL_ARGUMENTS, value.tool_kwargs),
+    }
+
+
+@shown.register
+def _(value: StopEvent) -> Any:
+    return value.result if type(value) is StopEvent else _fields(value)
+
+
+@shown.register
+def _(value: Event) -> Any:
+    return _fields(value)
+
+
+@shown.register
+def _(value: Workflow | Context | BaseComponent) -> Any:  # models, indexes: settings, and maybe keys
+    return f"<{type(value).__name__}>"
+
+
+def _fields(event: Event) -> Any:
+    said: Mapping[str, Any] = event._data or {}
+    hidden = _hidden(type(event))
+    told = ((k, v) for k, v in {**vars(event), **said}.items() if v is not None and k not in hidden)
+    return {k: Marked(Category.NAMES, v) if k in _NAMES else v for k, v in told}
+
+
+@lru_cache(maxsize=1_000)
+def _hidden(kind: type[Event]) -> frozenset[str]:
+    return frozenset(name for name, field in kind.model_fields.items() if field.exclude)  # the provider's own answer
+
+
+_NAMES = frozenset({"current_agent_name", "tool_name"})  # fields of the agents' own events
