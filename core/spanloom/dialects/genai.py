@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 from ..content.plain import label
 from ..content.visible import Visible
 from ..step import FIRST_TOKEN, PROMPT_REPEATED, TOOL_CALL_DISPATCHED, Event, Kind, Outcome, Step
-from . import genai_content
+from .genai_content import content
 from .rendered import OUTCOMES, STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known, put
 
 _OPERATIONS = {
@@ -275,7 +275,7 @@ def render(step: Step, visible: Visible) -> Rendered:
     attributes = structure(step)
     attributes |= cost(step)
     attributes |= repeats(step)
-    genai_content.add(step, visible, attributes)
+    content(step, visible, attributes)
     return Rendered(
         name=span_name(step),
         kind=span_kind(step),

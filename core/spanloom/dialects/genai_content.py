@@ -14,7 +14,7 @@ from .rendered import Attributes, put
 _BROKEN = {Outcome.ERROR, Outcome.CANCELLED, Outcome.ABANDONED, Outcome.INCOMPLETE}
 
 
-def add(step: Step, visible: Visible, out: Attributes) -> None:
+def content(step: Step, visible: Visible, out: Attributes) -> None:
     """Add whose it is and what the policy let through, as JSON strings."""
     _identity(visible, out)
     hashes(visible, out)
