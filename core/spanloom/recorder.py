@@ -20,7 +20,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCod
 from .content.plain import describe_error, stack_text
 from .dialects import genai
 from .guard import GUARD
-from .identity import Identity, current_identity
+from .identity import NOBODY, Identity, current_identity
 from .live import LiveSpans
 from .recent import Recent
 from .routing import Route
@@ -168,7 +168,8 @@ class Recorder:
         if above is not None:
             step.parent_run_id = parent
             step.lineage, step.root_name, step.route = above.place, above.root_name, above.route
-            step.identity = above.identity.overlaid(current_identity()).overlaid(step.identity)
+            if step.identity is not above.identity or step.identity is NOBODY:  # else it is its parent's, and whole
+                step.identity = above.identity.overlaid(current_identity()).overlaid(step.identity)
         else:
             context = context if context is not None else otel_context.get_current()
             around = self._around(trace.get_current_span(context), step)
@@ -296,7 +297,7 @@ class Recorder:
         self._ended[run_id] = _left_by(step)
         if len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
-        step.closed = True
+        step.closed, step.children = True, None
         return [*settled, step]
 
     def _finish(self, steps: list[Step]) -> None:

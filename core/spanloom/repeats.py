@@ -53,7 +53,8 @@ class SentPrompts:
             if found is None:
                 return
             step.repeats = found
-            step.events.insert(0, Event(PROMPT_REPEATED, step.start_ns, {"trace": found.trace, "minute": found.minute}))
+            told = {"trace": found.trace, "minute": found.minute}
+            step.events = [Event(PROMPT_REPEATED, step.start_ns, told), *step.events]
             if self.on_repeated is not None:
                 self.on_repeated(step)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from .identity import NOBODY, Identity
@@ -206,6 +207,10 @@ class Repeats:
     minute: int = 0
 
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""An empty mapping that all share: most steps have no parameters, and many are open or wait at a time."""
+
+
 @dataclass(slots=True, eq=False)
 class Step:
     """One step of a run. Adapters fill the fields, the recorder those under "the recorder's own".
@@ -227,7 +232,7 @@ class Step:
     response_model: str | None = None
     response_id: str | None = None
     finish_reasons: tuple[str, ...] = ()
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     usage: Usage | None = None
     service_tier: str | None = None  # what the provider says that it served the call with: default, flex, priority
     completion: bool = False  # a string model: text in, text out
@@ -249,11 +254,13 @@ class Step:
     top_k: int | None = None
     embedding_count: int | None = None
     embedding_dimension: int | None = None
-    graph: Mapping[str, Any] = field(default_factory=dict)  # LangGraph: node, step, triggers, path, checkpoint_ns
+    graph: Mapping[str, Any] = field(
+        default_factory=lambda: NOTHING
+    )  # LangGraph: node, step, triggers, path, checkpoint_ns
 
     outcome: Outcome | None = None
     error_type: str | None = None
-    events: list[Event] = field(default_factory=list)
+    events: Sequence[Event] = ()  # see `add_event`
     content: Content = field(default_factory=Content)
     identity: Identity = NOBODY
     links: Sequence[Any] = ()  # opentelemetry.trace.Link
@@ -284,6 +291,13 @@ class Step:
     request: Any = None  # of a root: what `recent` keeps of it
     awaits_stream: bool = False  # a step below it was left with its stream unread
     closed: bool = False
+
+    def add_event(self, event: Event) -> None:
+        """Note what has happened inside the step."""
+        if isinstance(self.events, list):
+            self.events.append(event)
+        else:
+            self.events = [*self.events, event]
 
     @property
     def span(self) -> Any:

@@ -40,8 +40,8 @@ class Ended:
     """
 
     __slots__ = (
-        "_held", "_seen", "_shelves", "_touched", "closes", "content", "error", "identity", "kept", "lineage", "prices", "prompts",
-        "repeats", "root_name", "route", "step", "trace", "weight",
+        "_held", "_seen", "_shelves", "_touched", "closes", "content", "error", "identity", "kept", "lineage", "prices",
+        "prompts", "repeats", "root_name", "route", "step", "trace", "weight",
     )  # fmt: skip
 
     def __init__(

@@ -74,7 +74,7 @@ def test_a_step_is_a_row_with_its_place_times_and_whole_record(tmp_path):
             model.parameters = {"temperature": 0.5}
             model.finish_reasons = ("stop",)
             model.first_token_ns = model.start_ns + 7
-            model.events.append(Event(FIRST_TOKEN, model.start_ns + 7))
+            model.add_event(Event(FIRST_TOKEN, model.start_ns + 7))
             model.content.input_messages = Deferred(lambda: (Message("user", (Text("why?"),)),))
             model.content.output_messages = (Message("assistant", (ToolCall("search", {"q": "x"}, "c1"),)),)
             loom.recorder.close("model")

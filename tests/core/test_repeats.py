@@ -68,7 +68,7 @@ def test_what_is_no_call_of_a_model_with_a_prompt_counts_nowhere(step, prompt):
     prompts.note(call(), "p")
     prompts.note(step, prompt)
     assert step.repeats is None
-    assert step.events == []
+    assert not step.events
     assert noted(prompts) == Repeats(1, 1)
 
 

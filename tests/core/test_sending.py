@@ -1,8 +1,11 @@
 """What becomes of a batch: cut to size, tried again where that may help, and every span of it accounted for."""
 
+import gzip
 import random
+import sys
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,10 +16,13 @@ import pytest
 import requests
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from sinks import HttpSink, spans_of, wait_until
 from spanloom import ConfigurationError, ContentPolicy, Langfuse, Otlp
 from spanloom.destinations.wire import Verdict
+from spanloom.destinations.wire.compression import compressed
 from spanloom.destinations.wire.encoding import TRACES, Batch, encoded, halves, in_pieces
 from spanloom.destinations.wire.grpc import answer_to, target
 from spanloom.destinations.wire.http import _retry_after
@@ -483,3 +489,15 @@ def test_grpc_over_tls_with_the_certificate_of_the_environment(configured, tmp_p
 def test_a_closed_channel_is_no_trouble():
     assert answer_to(ValueError("Cannot invoke RPC on closed channel!")).verdict is Verdict.LATER
     assert TRACES == "traces"
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["isal", "zlib alone"])
+@pytest.mark.parametrize("compression", ["gzip", "deflate", "none"])
+@given(body=st.binary(max_size=5_000))
+def test_a_body_comes_out_as_it_went_in_whichever_library_is_there(compression, installed, body):
+    with pytest.MonkeyPatch.context() as patch:
+        if not installed:
+            patch.setitem(sys.modules, "isal", None)
+        sent = compressed(body, compression)
+    read = {"gzip": gzip.decompress, "deflate": zlib.decompress, "none": bytes}[compression]
+    assert read(sent) == body

@@ -73,7 +73,7 @@ def _model_goes_on_early(frame: ModelFrame, step: Step, response: Any) -> None:
     step.chunks += 1
     if step.first_token_ns is None:
         step.first_token_ns = time.time_ns()
-        step.events.append(Event(FIRST_TOKEN, step.first_token_ns))
+        step.add_event(Event(FIRST_TOKEN, step.first_token_ns))
     models.read(step, response)
     if step.chunks >= models.EARLY_CHUNKS:
         frame.late = deque(maxlen=models.LATE_CHUNKS)

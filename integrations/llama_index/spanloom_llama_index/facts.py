@@ -189,7 +189,7 @@ def dispatched(step: Step, response: Any, now_ns: int) -> None:
     message = getattr(response, "message", None)
     if isinstance(message, ChatMessage):
         for name, call_id in snapshots.tools_asked_for(message):
-            step.events.append(StepEvent(TOOL_CALL_DISPATCHED, now_ns, {"name": name, "id": call_id}))
+            step.add_event(StepEvent(TOOL_CALL_DISPATCHED, now_ns, {"name": name, "id": call_id}))
 
 
 # ---------------------------------------------------------------- identity
