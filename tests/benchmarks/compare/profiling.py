@@ -83,7 +83,8 @@ class _Threads:
             made.clear()
 
     def stats(self, prefix: str, *more: cProfile.Profile) -> pstats.Stats:
-        first, *others = [pstats.Stats(made) for made in [*more, *self._profiles[prefix]]]
+        profiles = [made for made in [*more, *self._profiles[prefix]] if made.getstats()]  # others have seen nothing
+        first, *others = [pstats.Stats(made) for made in profiles]
         for other in others:
             first.add(other)
         return first
