@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from .finding import Entity, Finding
+from .outline import Outline, places
 
 # Latin, Greek and Cyrillic letters. Scripts that put no space between words are left out: their words would stick to
 # the address.
@@ -16,19 +17,18 @@ _DOMAIN = re.compile(
     rf"(?:[{_LETTERS}0-9](?:[{_LETTERS}0-9-]{{0,62}})\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[{_LETTERS}]{{2,24}})"
     rf"(?![{_LETTERS}0-9])"
 )
-_AT = re.compile("@")
 _FILES = {"png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "css", "js", "ts", "pdf", "html", "json", "py", "whl"}
 _SERVICES = {"git", "svn", "hg"}  # git@github.com is no person
 _LONGEST_LOCAL = 64
 _VERSION = re.compile(r"\d+\.\d+(?:\.|$)")
 
 
-def emails(text: str) -> Iterator[Finding]:
+def emails(outline: Outline) -> Iterator[Finding]:
     """From each `@` back and forth."""
-    for at in _AT.finditer(text):
-        here = at.start()
+    text = outline.text
+    for here in places(outline.shape, b"@"):
         before = _LOCAL.match(text[max(0, here - _LONGEST_LOCAL) : here][::-1])
-        if before is None or (after := _DOMAIN.match(text, at.end())) is None:
+        if before is None or (after := _DOMAIN.match(text, here + 1)) is None:
             continue
         local, domain = before[0][::-1].lstrip(".'-+"), after[0]
         if (
@@ -57,9 +57,42 @@ _LOOK_BACK = 16
 _PERSONAL_V6 = [ipaddress.ip_network(n) for n in ("2000::/3", "fc00::/7", "fe80::/10")]
 
 
-def ip_addresses(text: str) -> Iterator[Finding]:
+_DOTTED = re.compile(rb"0\.0{1,3}\.0{1,3}\.0")
+_COLONS = re.compile(rb":[0-9A-Fa-f]{0,4}:")
+_V6_GROUPS = 8
+
+
+def _v4(outline: Outline) -> Iterator[re.Match[str]]:
+    """A match begins within three characters of its first dot."""
+    text, shape, at = outline.text, outline.shape, 0
+    while dotted := _DOTTED.search(shape, at):
+        start = dotted.start()
+        for begin in range(max(at, start - 2), start + 1):
+            if match := _V4.match(text, begin):
+                at = match.end()
+                yield match
+                break
+        else:
+            at = start + 1
+
+
+def _v6(outline: Outline) -> Iterator[re.Match[str]]:
+    """A match begins where its run of digits and colons does."""
+    text, latin, at = outline.text, outline.latin, 0
+    while colons := _COLONS.search(latin, at):
+        start = colons.start()
+        at = colons.end() - 1
+        for begin in range(start, max(-1, start - 5), -1):
+            if match := _V6.match(text, begin):
+                at = match.end()
+                yield match
+                break
+
+
+def ip_addresses(outline: Outline) -> Iterator[Finding]:
     """Versions 4 and 6. Loopback, unspecified and broadcast addresses say nothing about anybody."""
-    for match in _V4.finditer(text):
+    text = outline.text
+    for match in _v4(outline):
         before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
         address = ipaddress.IPv4Address(match[0]) if not re.search(r"(?:^|\.)0\d", match[0]) else None
         if address is None or address.is_loopback or address.is_unspecified or match[0] == "255.255.255.255":
@@ -69,8 +102,10 @@ def ip_addresses(text: str) -> Iterator[Finding]:
         if match[0].endswith(".0") and _PREFIX.match(text, match.end()):
             continue  # a network, and nobody's address
         yield Finding(match.start(), match.end(), Entity.IP)
-    for match in _V6.finditer(text):
+    for match in _v6(outline):
         written = match[0].rstrip(":") if not match[0].endswith("::") else match[0]
+        if "::" not in written and written.count(":") != _V6_GROUPS - 1:
+            continue
         try:
             address6 = ipaddress.IPv6Address(written)
         except ValueError:

@@ -11,10 +11,12 @@ import importlib
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from string import ascii_letters, digits
 
 from .finding import Entity, Finding
+from .outline import Outline, places, table
 from .view import COVER
-from .words import ends, lowered
+from .words import lowered
 
 Check = Callable[[str], bool]
 
@@ -74,7 +76,7 @@ def _passport(number: str) -> bool:
     return re.fullmatch(r"[A-Z0-9]{7,10}", plain) is not None and sum(c.isdigit() for c in plain) >= 4  # noqa: PLR2004
 
 
-# Form, and check.
+# Form, and check. All but Italy's begin with letters, if any, and six digits with at most one sign between any two.
 _FORMS: tuple[tuple[str, Check], ...] = (
     (r"\d{3}([ -])\d{2}\1\d{4}", _american),
     (_INSURANCE, _insurance),
@@ -96,6 +98,7 @@ _FORMS: tuple[tuple[str, Check], ...] = (
 _BEFORE = r"(?<![A-Za-z0-9_])(?<!\d[.,/])(?<![A-Za-z0-9_]-)"
 _AFTER = r"(?![A-Za-z0-9_])(?![.,/]\d)(?!-[A-Za-z0-9])"
 _COMPILED = [(re.compile(f"(?:{pattern}){_AFTER}"), check) for pattern, check in _FORMS]
+_ITALIAN = re.compile(_BEFORE + next(pattern for pattern, _ in _FORMS if pattern.startswith("[A-Za-z]{6}")) + _AFTER)
 _BEGIN = re.compile(_BEFORE + r"(?=\d{3}|\d\d[ ./-]?\d|\d[ .]?\d|[A-Z]{1,4}[ -]?\d|[A-Za-z]{6} ?[\dLMNP-V]{2})")
 
 # What a word before a number says that it is.
@@ -131,16 +134,101 @@ _NUMBER = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z]{0,6}\d(?:[ ./-]?[A-Za-z0-9]){4,
 _LONGEST = 32
 
 
-def national_ids(text: str) -> Iterator[Finding]:
+_LETTERS_BEFORE = 5  # of a form's first digit, with a sign
+
+
+def national_ids(outline: Outline) -> Iterator[Finding]:
     """By form and checksum, and by the word before. They may overlap."""
-    for begin in _BEGIN.finditer(text):
+    text = outline.text
+    for start, end in outline.islands:
+        for begin in _BEGIN.finditer(text, max(0, start - _LETTERS_BEFORE), end):
+            yield from _formed(text, begin.start())
+    for start in _italian_places(outline):
+        yield from _formed(text, start)
+    yield from _said_so(outline)
+
+
+def _formed(text: str, start: int) -> Iterator[Finding]:
+    if _BEGIN.match(text, start):
         for pattern, check in _COMPILED:
-            if (match := pattern.match(text, begin.start())) and check(match[0]):
-                yield Finding(match.start(), match.end(), Entity.NATIONAL_ID)
-    lower = lowered(text)
-    for words, check in _WORDS:
-        for end, _ in ends(lower, words):
-            yield from _said(text[end : end + _REACH + _LONGEST].partition(COVER)[0], end, check)
+            if (match := pattern.match(text, start)) and check(match[0]):
+                yield Finding(start, match.end(), Entity.NATIONAL_ID)
+
+
+# Codice fiscale: the digits may be letters, and the last three before the last letter stand together.
+_OMOCODIA = table({digits + "LMNPQRSTUV": "0", "".join(set(ascii_letters) - set("LMNPQRSTUV")): "a"})
+_THREE = re.compile(rb"000+")
+_TO_LETTER, _SPACES = 11, 4  # from the beginning to the letter before the three, and how many spaces may stand between
+
+
+def _italian_places(outline: Outline) -> Iterator[int]:
+    strokes, shape = outline.latin.translate(_OMOCODIA), outline.shape
+    for three in _THREE.finditer(strokes):
+        begin, end = three.span()
+        letters = [begin - 1] if begin and strokes[begin - 1] == ord("a") else []
+        if shape.find(b"a", begin, end) >= 0:
+            letters += [place for place in range(begin, min(end - 3, begin + _TO_LETTER + _SPACES + 1)) if shape[place] == ord("a")]
+        for letter in letters:
+            for start in range(letter - _TO_LETTER, max(-1, letter - _TO_LETTER - _SPACES - 1), -1):
+                if _ITALIAN.match(outline.text, start):
+                    yield start
+
+
+# Most of these numbers have six digits that stand together but for signs, so their words are sought before islands only.
+# A passport's may have less, a Dutch one is filled up with zeros, and an American's is read through letters.
+_ANYWHERE = {check for words, check in _WORDS if "passport" in words or "bsn" in words}
+_RARE = {
+    check: tuple(
+        (stem.encode(), tuple(word for word in words if stem in word))
+        for stem in ("bsn", "burgerservice", "pass", "ausweis", "pasaporte", "paspoort", "carte d")
+    )
+    for words, check in _WORDS
+    if check in _ANYWHERE
+}
+_WHOLE = 4  # letters: as long as that, no letter may follow; longer words may have endings
+_START = re.compile(rb"[a-z]+")
+_STEM = 3
+_BY_STEM: dict[bytes, list[tuple[str, Check]]] = {}
+for _words, _check in _WORDS:
+    if _check not in _ANYWHERE:
+        for _word in _words:
+            _BY_STEM.setdefault(_START.match(_word.encode("latin-1"))[0][:_STEM], []).append((_word, _check))  # type: ignore[index]
+_LONGEST_WORD = max(len(word) for words, _ in _WORDS for word in words)
+_LETTERS_OF_NUMBER = 6
+_ITIN = re.compile(rb"9(?=(?:(?:[ ./-]?[A-Za-z]){0,9}[ ./-]?[0-9]){8})")
+
+
+def _said_so(outline: Outline) -> Iterator[Finding]:
+    lower = outline.lower
+    at = 0
+    spots = [start for start, _ in outline.islands]
+    spots = sorted([*spots, *(match.start() for match in _ITIN.finditer(outline.latin))])
+    for island in spots:
+        begin = max(at, island - _REACH - _LETTERS_OF_NUMBER - _LONGEST_WORD, 0)
+        for start in _START.finditer(lower, begin, island):
+            if words := _BY_STEM.get(start[0][:_STEM]):
+                for word, check in words:
+                    yield from _behind(outline, start.start(), word, check)
+        at = island
+    for check, stems in _RARE.items():
+        for stem, words in stems:
+            for place in places(lower, stem):
+                for word in words:
+                    yield from _behind(outline, place - word.index(stem.decode()), word, check)
+
+
+def _behind(outline: Outline, start: int, word: str, check: Check) -> Iterator[Finding]:
+    """The number that is behind `word`, if the word stands at `start` and the number is one of its kind."""
+    text, lower = outline.text, outline.lower
+    end = start + len(word)
+    if (
+        start >= 0
+        and lower.startswith(word.encode("latin-1", "replace"), start)
+        and (not outline.foreign or lowered(text[start:end]) == word)
+        and not text[max(0, start - 1) : start].isalpha()
+        and not (len(word) <= _WHOLE and text[end : end + 1].isalpha())
+    ):
+        yield from _said(text[end : end + _REACH + _LONGEST].partition(COVER)[0], end, check)
 
 
 def _said(text: str, offset: int, check: Check) -> Iterator[Finding]:

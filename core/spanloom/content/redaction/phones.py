@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from string import ascii_uppercase, digits
 
 import phonenumbers
 
 from .finding import Entity, Finding
+from .outline import Outline, table
 from .view import COVER
 
 _BEFORE = r"(?<![A-Za-z0-9_+])(?<!\d[.,])(?<![A-Za-z0-9_/]-)"
@@ -51,7 +52,9 @@ _SAYS_OTHER = re.compile(
 _UNIT = re.compile(
     r"\s?(?:€|\$|£|%|EUR\b|USD\b|GBP\b|CHF\b|euros?\b|dollars?\b|kg\b|km\b|ms\b|bytes\b|tokens\b|people\b|habit)"
 )
-_REACH, _NEAR = 40, 16
+_REACH, _NEAR, _UNIT_REACH = 40, 16, 16
+_LEAD, _BEHIND = 3, 2  # characters before the first digit, `(+ `, and how far the patterns look behind the last
+_LOOKALIKE_SIGNS = table({digits + ascii_uppercase + "abcdef" + " :.,/()+-": "l"}, rest="x")
 
 # How national numbers are written: groups of digits, and where.
 _PLAIN_GROUPS = {
@@ -81,16 +84,24 @@ class Phones:
     def __init__(self, regions: Sequence[str]) -> None:
         self.regions = tuple(regions)
 
-    def __call__(self, text: str) -> Iterator[Finding]:
-        text = _LOOKALIKE.sub(lambda m: "\1" * len(m[0]), text)
+    def __call__(self, outline: Outline) -> Iterator[Finding]:
+        spots = [
+            (max(0, start - _LEAD), end + _BEHIND)
+            for start, end in outline.islands
+            if outline.shape.count(b"0", start, end) >= _SHORTEST
+        ]
+        if not spots:
+            return
+        text = _without_lookalikes(outline, spots)
         taken = [
             (match.start(), match.start() + length)
-            for match in _ABROAD.finditer(text)
+            for start, end in spots
+            for match in _ABROAD.finditer(text, start, end)
             if (length := _number_abroad(match[0])) and not _UNIT.match(text, match.start() + length)
         ]
         for start, end in taken:
             yield Finding(start, end, Entity.PHONE)
-        for (_, before), (after, _) in pairwise([(0, 0), *taken, (len(text), len(text))]):
+        for before, after in _between(spots, taken):
             for match in _AT_HOME.finditer(text, before, after):
                 if length := self._number_at_home(text, match):
                     yield Finding(match.start(), match.start() + length, Entity.PHONE)
@@ -137,6 +148,39 @@ class Phones:
         if groups == (3, 3, 3) and "." in written:
             return ()  # 612.345.678 is an amount too
         return [region for region in _PLAIN_GROUPS.get(groups, ()) if region in self.regions]
+
+
+def _without_lookalikes(outline: Outline, spots: Sequence[tuple[int, int]]) -> str:
+    """The text, in which lookalikes near `spots` are struck out. None begins or ends within a row of other signs."""
+    text, strokes = outline.text, outline.latin.translate(_LOOKALIKE_SIGNS)
+    pieces: list[str] = []
+    at = read = 0
+    for start, end in spots:
+        if end + _UNIT_REACH <= read:
+            continue
+        begin = max(read, strokes.rfind(b"x", 0, max(0, start - _REACH)) + 1)
+        read = strokes.find(b"x", end + _UNIT_REACH)
+        read = len(text) if read < 0 else read
+        for match in _LOOKALIKE.finditer(text, begin, read):
+            pieces += text[at : match.start()], "\1" * (match.end() - match.start())
+            at = match.end()
+    return "".join(pieces) + text[at:] if pieces else text
+
+
+def _between(spots: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What is left of `spots` where `taken` are cut out; both are in order."""
+    first = 0
+    for start, end in spots:
+        while first < len(taken) and taken[first][1] <= start:
+            first += 1
+        at, nth = start, first
+        while nth < len(taken) and taken[nth][0] < end:
+            if at < taken[nth][0]:
+                yield at, taken[nth][0]
+            at = taken[nth][1]
+            nth += 1
+        if at < end:
+            yield at, end
 
 
 def _said(before: str) -> bool | None:

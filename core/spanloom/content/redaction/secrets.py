@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from string import ascii_letters, digits
 
 from .finding import Entity, Finding
 from .names import SPACED, STRONG, WEAK
-from .words import ends, lowered
+from .outline import Outline, places, table
+from .words import lowered
 
-# Each may begin only where nothing that it may contain stands before it, so that a text is read once.
+_NAME = ascii_letters + digits + "_-"
+# Each may begin only where nothing that it may contain stands before it, so that a text is read once. What is added here
+# must begin a row of at least `_ROW` letters, digits, `_`, `-` and `.`, or be told by `_key_places` otherwise.
 _KEY = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
     r"sk-(?:ant|proj|svcacct|admin|or|lf|None)-[A-Za-z0-9_-]{16,}"  # Anthropic, OpenAI, OpenRouter, Langfuse
@@ -77,54 +81,114 @@ _CODE = re.compile(
 _SHORT, _LONG, _OPAQUE = 3, 8, 16
 
 
-def secrets(text: str) -> Iterator[Finding]:
+_TOKENS = table({_NAME + ".": "t"}, rest=" ")
+_ROW = b"t" * 13
+_OF_OTHER_SIGNS = (b"whsec_", b"glc_", b"sntry")  # what follows these may hold `+`, `/` and `=`
+_TELEGRAM = range(8, 11)  # digits before `:AA`
+
+
+def secrets(outline: Outline) -> Iterator[Finding]:
     """Only the secret itself: of `password=hunter2`, `hunter2`. They may overlap."""
-    for start, end in _spans(text):
+    for start, end in _spans(outline):
         if start < end:
             yield Finding(start, end, Entity.SECRET)
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
-    for match in _KEY.finditer(text):
-        yield match.span()
+def _spans(outline: Outline) -> Iterator[tuple[int, int]]:
+    text = outline.text
+    yield from _keys(outline)
     if "-----BEGIN" in text:
         for match in _PRIVATE_KEY.finditer(text):
             yield match.span()
-    if "/" in text:
+    if "/" in text and ("hooks.slack.com/" in text or "/api/webhooks/" in text):
         for match in _WEBHOOK.finditer(text):
             yield match.span(match.lastindex or 0)
-    if "://" in text:
+    if "://" in text and "@" in text:
         for match in _USERINFO.finditer(text):
             name, colon, password = match[1].partition(":")
             if (colon and password and not _NO_VALUE.fullmatch(password)) or (not colon and _opaque(name)):
                 yield match.span(1)
-    if "=" in text:
+    if "=" in text and ("&" in text or "?" in text or ";" in text or "#" in text):
         for match in _PARAMETER.finditer(text):
             if not _NO_VALUE.fullmatch(match["value"]) and (match["always"] or _opaque(match["value"])):
                 yield match.span("value")
-    lower = lowered(text)
-    if "authorization" in lower or "bearer" in lower or "basic" in lower:
+    lower = outline.lower
+    if b"authorization" in lower or b"bearer" in lower or b"basic" in lower:
         for match in _HEADER.finditer(text):
             kind = "value" if match["value"] else "bearer" if match["bearer"] else "basic"
             if not _NO_VALUE.fullmatch(match[kind]) and _mixed(match[kind]):
                 yield match.span(kind)
-    yield from _named(text, lower.translate(SPACED))
+    yield from _named(outline)
 
 
-def _named(text: str, spaced: str) -> Iterator[tuple[int, int]]:
+def _keys(outline: Outline) -> Iterator[tuple[int, int]]:
+    at = 0
+    for start in sorted(_key_places(outline)):
+        if start >= at and (match := _KEY.match(outline.text, start)):
+            at = match.end()
+            yield match.span()
+
+
+def _key_places(outline: Outline) -> set[int]:
+    """Where a key could begin."""
+    latin = outline.latin
+    tokens = latin.translate(_TOKENS)
+    found = set()
+    at = tokens.find(_ROW)
+    while at >= 0:
+        found.add(at)
+        end = tokens.find(b" ", at)
+        end = len(tokens) if end < 0 else end
+        while (at := latin.find(b".", at, end) + 1) > 0:
+            found.add(at)
+        at = tokens.find(_ROW, end)
+    if b"_" in latin:
+        for sign in _OF_OTHER_SIGNS:
+            found.update(places(latin, sign))
+    if b":AA" in latin:
+        found.update(at - size for at in places(latin, b":AA") for size in _TELEGRAM if at >= size)
+    return found
+
+
+# Each name holds one of these, most texts none of them.
+_STEMS = ("key", "pass", "token", "secret", "pwd", "clave", "auth", "credential", "kennwort", "mdp", "contrase", "clé", "schlüssel")
+_NAMES: dict[bytes, list[tuple[bytes, int, bool]]] = {}
+for _names, _strong in ((STRONG, True), (WEAK, False)):
+    for _name in _names:
+        _stem = next(stem for stem in _STEMS if stem in _name)
+        _NAMES.setdefault(_stem.encode("latin-1"), []).append((_name.encode("latin-1"), _name.index(_stem), _strong))
+_SPACED = table({"_-.": " "})
+_WHOLE = 4  # letters: as long as that, no letter may follow; longer names may have endings
+
+
+def _named(outline: Outline) -> Iterator[tuple[int, int]]:
     """Whose name stands before: `password=…`, `<password>…</`, "the password is …"."""
-    for names, strong in ((STRONG, True), (WEAK, False)):
-        for end, name in ends(spaced, names, inside=True):
-            if text[end - len(name) - 1 : end - len(name)] == "$":
-                continue  # of the shell: $PWD
-            if (sign := _SIGN.match(text, end)) and (span := _assigned(text, sign, strong=strong)):
-                yield span
-            if (tag := _TAG_END.match(text, end)) and not _NO_VALUE.fullmatch(tag[1]):
-                yield tag.span(1)
-            if said := _SAID.match(text, end):
-                value = said["value"].rstrip(".,!?)\"'`»“”")
-                if _mixed(value) and not _NO_VALUE.fullmatch(value):
-                    yield said.start("value"), said.start("value") + len(value)
+    text = outline.text
+    spaced = (
+        lowered(text).translate(SPACED).encode("latin-1", "replace")
+        if outline.foreign
+        else outline.lower.translate(_SPACED)
+    )
+    ascii_only = text.isascii()
+    for stem, names in _NAMES.items():
+        if ascii_only and not stem.isascii():
+            continue
+        for place in places(spaced, stem):
+            for name, before, strong in names:
+                start = place - before
+                if start < 0 or not spaced.startswith(name, start) or text[start - 1 : start] == "$":
+                    continue  # of the shell: $PWD
+                end = start + len(name)
+                if len(name) <= _WHOLE and text[end : end + 1].isalpha():
+                    continue
+                if (sign := _SIGN.match(text, end)) and (span := _assigned(text, sign, strong=strong)):
+                    yield span
+                if (tag := _TAG_END.match(text, end)) and not _NO_VALUE.fullmatch(tag[1]):
+                    yield tag.span(1)
+                if said := _SAID.match(text, end):
+                    value = said["value"].rstrip(".,!?)\"'`»“”")
+                    if _mixed(value) and not _NO_VALUE.fullmatch(value):
+                        yield said.start("value"), said.start("value") + len(value)
 
 
 def _assigned(text: str, sign: re.Match[str], *, strong: bool) -> tuple[int, int] | None:

@@ -16,14 +16,16 @@ PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]{0,40}_\d{1,9}>")
 # Zero-width and direction marks go; JSON's escapes, at any depth of nesting, and what URLs escape are decoded.
 _INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _SUBSTITUTED = re.compile(
-    rf"(?P<placeholder>{PLACEHOLDER.pattern})"
-    rf"|(?P<invisible>[{_INVISIBLE}]+)"
-    r"|\\{1,8}u(?P<code>[0-9a-fA-F]{4})"
-    r'|\\{1,8}(?P<escape>[nrtbf"/])'
-    r"|%(?P<percent>40|2[bB])"
+    rf"[<\\%{_INVISIBLE}](?:"  # what a pattern begins with is found much faster when it stands alone
+    r"(?P<placeholder>(?<=<)[A-Z][A-Z0-9_]{0,40}_\d{1,9}>)"
+    rf"|(?P<invisible>(?<=[{_INVISIBLE}])[{_INVISIBLE}]*)"
+    r"|(?<=\\)\\{0,7}u(?P<code>[0-9a-fA-F]{4})"
+    r'|(?<=\\)\\{0,7}(?P<escape>[nrtbf"/])'
+    r"|(?<=%)(?P<percent>40|2[bB]))"
 )
 _ESCAPES = {"n": "\n", "r": "\n", "t": "\t", "b": " ", "f": " ", '"': '"', "/": "/"}
-_WORTH_A_LOOK = re.compile(rf"[<\\%{_INVISIBLE}]")
+_ANY_INVISIBLE = re.compile(f"[{_INVISIBLE}]")
+_ANY_PLACEHOLDER = re.compile("<[A-Z]")
 
 _ZEROS = (
     0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0E50, 0x0ED0,
@@ -36,6 +38,7 @@ _PLAIN = {
     **dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-"),
     ord("﹫"): "@",
 }  # fmt: skip
+_NOT_PLAIN = re.compile(f"[{re.escape(''.join(map(chr, _PLAIN)))}]")
 
 
 class View:
@@ -47,9 +50,17 @@ class View:
         self._starts: list[int] = []  # of each piece, in the view
         self._sources: list[int] = []  # and in the source
         self._ends: list[int] = []  # its end in the source, or -1 where it stands there as it is
-        if _WORTH_A_LOOK.search(source):
+        if (
+            "\\" in source
+            or "%" in source
+            or ("<" in source and _ANY_PLACEHOLDER.search(source))
+            or not (source.isascii() or _ANY_INVISIBLE.search(source) is None)
+        ):
             source = self._substituted(source)
-        self.text = source if source.isascii() else source.translate(_PLAIN)
+        if not source.isascii():
+            for char in set(_NOT_PLAIN.findall(source)):
+                source = source.replace(char, _PLAIN[ord(char)])
+        self.text = source
 
     def _substituted(self, source: str) -> str:
         pieces: list[str] = []
