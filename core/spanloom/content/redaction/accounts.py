@@ -28,13 +28,13 @@ _ISSUERS = re.compile(
 )
 
 
-_FEWEST, _BEHIND = 14, 2  # digits of a card, and how far the pattern looks behind it
+_FEWEST, _BEFORE, _BEHIND = 14, 6, 3  # digits of a card, and how far the pattern looks before and behind it
 
 
 def cards(outline: Outline) -> Iterator[Finding]:
     """Numbers of an issuer's range that pass Luhn's check."""
     for start, end in outline.islands:
-        if outline.shape.count(b"0", start, end) < _FEWEST:
+        if outline.shape.count(b"0", start, end) < _FEWEST or not outline.near(start - _BEFORE, end + _BEHIND):
             continue
         for match in _CARD.finditer(outline.text, start, end + _BEHIND):
             if _is_card(match[0]):

@@ -11,11 +11,10 @@ import importlib
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from string import ascii_letters, digits
+from string import ascii_letters, ascii_lowercase, digits
 
 from .finding import Entity, Finding
-from .outline import Outline, places, table
-from .view import COVER
+from .outline import COVER, Outline, places, table
 from .words import lowered
 
 Check = Callable[[str], bool]
@@ -97,6 +96,11 @@ _FORMS: tuple[tuple[str, Check], ...] = (
 )  # fmt: skip
 _BEFORE = r"(?<![A-Za-z0-9_])(?<!\d[.,/])(?<![A-Za-z0-9_]-)"
 _AFTER = r"(?![A-Za-z0-9_])(?![.,/]\d)(?!-[A-Za-z0-9])"
+_NUMBERED = (
+    pattern.replace("(", f"(?P<g{nth}>", 1).replace(r"\1", f"(?P=g{nth})") if r"\1" in pattern else pattern
+    for nth, (pattern, _) in enumerate(_FORMS)
+)
+_ANY_FORM = re.compile(f"(?:{'|'.join(_NUMBERED)}){_AFTER}")
 _COMPILED = [(re.compile(f"(?:{pattern}){_AFTER}"), check) for pattern, check in _FORMS]
 _ITALIAN = re.compile(_BEFORE + next(pattern for pattern, _ in _FORMS if pattern.startswith("[A-Za-z]{6}")) + _AFTER)
 _BEGIN = re.compile(_BEFORE + r"(?=\d{3}|\d\d[ ./-]?\d|\d[ .]?\d|[A-Z]{1,4}[ -]?\d|[A-Za-z]{6} ?[\dLMNP-V]{2})")
@@ -134,13 +138,15 @@ _NUMBER = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z]{0,6}\d(?:[ ./-]?[A-Za-z0-9]){4,
 _LONGEST = 32
 
 
-_LETTERS_BEFORE = 5  # of a form's first digit, with a sign
+_LETTERS_BEFORE, _LOOK, _LONGEST_FORM = 5, 3, 40  # of a form's first digit, with a sign; before and behind a form
 
 
 def national_ids(outline: Outline) -> Iterator[Finding]:
     """By form and checksum, and by the word before. They may overlap."""
     text = outline.text
     for start, end in outline.islands:
+        if not outline.near(start - _LETTERS_BEFORE - _LOOK, end + _LONGEST_FORM):
+            continue
         for begin in _BEGIN.finditer(text, max(0, start - _LETTERS_BEFORE), end):
             yield from _formed(text, begin.start())
     for start in _italian_places(outline):
@@ -149,7 +155,7 @@ def national_ids(outline: Outline) -> Iterator[Finding]:
 
 
 def _formed(text: str, start: int) -> Iterator[Finding]:
-    if _BEGIN.match(text, start):
+    if _ANY_FORM.match(text, start):
         for pattern, check in _COMPILED:
             if (match := pattern.match(text, start)) and check(match[0]):
                 yield Finding(start, match.end(), Entity.NATIONAL_ID)
@@ -162,7 +168,7 @@ _TO_LETTER, _SPACES = 11, 4  # from the beginning to the letter before the three
 
 
 def _italian_places(outline: Outline) -> Iterator[int]:
-    strokes, shape = outline.latin.translate(_OMOCODIA), outline.shape
+    strokes, shape = outline.strokes(_OMOCODIA), outline.shape
     for three in _THREE.finditer(strokes):
         begin, end = three.span()
         letters = [begin - 1] if begin and strokes[begin - 1] == ord("a") else []
@@ -177,14 +183,12 @@ def _italian_places(outline: Outline) -> Iterator[int]:
 # Most of these numbers have six digits that stand together but for signs, so their words are sought before islands only.
 # A passport's may have less, a Dutch one is filled up with zeros, and an American's is read through letters.
 _ANYWHERE = {check for words, check in _WORDS if "passport" in words or "bsn" in words}
-_RARE = {
-    check: tuple(
-        (stem.encode(), tuple(word for word in words if stem in word))
-        for stem in ("bsn", "burgerservice", "pass", "ausweis", "pasaporte", "paspoort", "carte d")
-    )
-    for words, check in _WORDS
-    if check in _ANYWHERE
+_STEMS = ("bsn", "burgerservice", "pass", "ausweis", "pasaporte", "paspoort", "carte d")
+_ANYWHERE_BY_STEM = {
+    stem.encode(): [(word, word.index(stem), check) for words, check in _WORDS if check in _ANYWHERE for word in words if stem in word]
+    for stem in _STEMS
 }
+_ANYWHERE_STEMS = tuple(_ANYWHERE_BY_STEM)
 _WHOLE = 4  # letters: as long as that, no letter may follow; longer words may have endings
 _START = re.compile(rb"[a-z]+")
 _STEM = 3
@@ -194,27 +198,29 @@ for _words, _check in _WORDS:
         for _word in _words:
             _BY_STEM.setdefault(_START.match(_word.encode("latin-1"))[0][:_STEM], []).append((_word, _check))  # type: ignore[index]
 _LONGEST_WORD = max(len(word) for words, _ in _WORDS for word in words)
-_LETTERS_OF_NUMBER = 6
+_FARTHEST = _REACH + 6 + _LONGEST_WORD  # from a word's begin to the number's first digit, before which letters may stand
+_FIRST = frozenset(_BY_STEM)
+_WORDS_ONLY = bytes(i if chr(i) in ascii_lowercase else 32 for i in range(256))
 _ITIN = re.compile(rb"9(?=(?:(?:[ ./-]?[A-Za-z]){0,9}[ ./-]?[0-9]){8})")
 
 
 def _said_so(outline: Outline) -> Iterator[Finding]:
-    lower = outline.lower
-    at = 0
-    spots = [start for start, _ in outline.islands]
-    spots = sorted([*spots, *(match.start() for match in _ITIN.finditer(outline.latin))])
-    for island in spots:
-        begin = max(at, island - _REACH - _LETTERS_OF_NUMBER - _LONGEST_WORD, 0)
-        for start in _START.finditer(lower, begin, island):
-            if words := _BY_STEM.get(start[0][:_STEM]):
-                for word, check in words:
-                    yield from _behind(outline, start.start(), word, check)
-        at = island
-    for check, stems in _RARE.items():
-        for stem, words in stems:
-            for place in places(lower, stem):
-                for word in words:
-                    yield from _behind(outline, place - word.index(stem.decode()), word, check)
+    lower, end = outline.lower, 0
+    numbers = [start for start, _ in outline.islands]
+    numbers += [match.start() for match in _ITIN.finditer(outline.latin)]
+    for number in sorted(numbers):
+        begin = max(end, number - _FARTHEST)
+        end = number
+        if not outline.near(begin - 1, number + 2 * _FARTHEST) or _FIRST.isdisjoint(
+            [word[:_STEM] for word in lower[begin:end].translate(_WORDS_ONLY).split()]
+        ):
+            continue
+        for start in _START.finditer(lower, begin, end):
+            for word, check in _BY_STEM.get(start[0][:_STEM], ()):
+                yield from _behind(outline, start.start(), word, check)
+    for place, stem in outline.occurrences(_ANYWHERE_STEMS):
+        for word, before, check in _ANYWHERE_BY_STEM[stem]:
+            yield from _behind(outline, place - before, word, check)
 
 
 def _behind(outline: Outline, start: int, word: str, check: Check) -> Iterator[Finding]:

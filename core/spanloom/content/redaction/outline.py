@@ -7,9 +7,15 @@ as fast. An outline only ever says where it is worth to look: the patterns decid
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from string import ascii_letters, digits
+from typing import AnyStr
 
 from .words import lowered
+
+COVER = "\0"
+"""Stands for what is redacted already. No pattern crosses it."""
+_COVER = COVER.encode()
 
 
 def table(classes: dict[str, str], rest: str = "") -> bytes:
@@ -43,13 +49,19 @@ _SIGN = re.compile("[＠﹫：＝]")
 
 class Outline:
     """Of `text`. `latin`: in Latin-1, where `?` stands for what that lacks, but `0` for digits of whatever script;
-    `shape`: the same with `0` for each digit and `a` for each letter from A to Z of either case."""
+    `shape`: the same with `0` for each digit and `a` for each letter from A to Z of either case.
 
-    __slots__ = ("_islands", "_lower", "foreign", "latin", "shape", "text")
+    `foreign`: whether there is more than Latin-1; `plain`: whether there is nothing but ASCII.
+    """
+
+    __slots__ = (
+        *("_before", "_covers", "_islands", "_lower", "_occurrences", "_strokes"),
+        *("foreign", "latin", "plain", "shape", "text"),
+    )
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.foreign = False
+        self.foreign, self.plain = False, text.isascii()
         try:
             self.latin = text.encode("latin-1")
         except UnicodeEncodeError:
@@ -57,20 +69,80 @@ class Outline:
             self.latin = _FOREIGN_DIGIT.sub("0", text).encode("latin-1", "replace")
         self.shape = self.latin.translate(_SHAPE)
         self._lower: bytes | None = None
+        self._strokes: dict[bytes, bytes] = {}
         self._islands: list[tuple[int, int]] | None = None
+        self._occurrences: dict[tuple[bytes, ...], list[tuple[int, bytes]]] = {}
+        self._before: Outline | None = None
+        self._covers: list[tuple[int, int]] = []
+
+    def covered(self, spans: list[tuple[int, int]]) -> Outline:
+        """The outline of the text where `spans`, in order, are covered. It knows what could change by that."""
+        made = Outline.__new__(Outline)
+        made.text = covered(self.text, spans, COVER)
+        made.foreign, made.plain = self.foreign, self.plain
+        made.latin = covered(self.latin, spans, _COVER)
+        made.shape = covered(self.shape, spans, _COVER)
+        made._lower = covered(self._lower, spans, _COVER) if self._lower is not None else None
+        made._strokes = {table: covered(strokes, spans, table[:1]) for table, strokes in self._strokes.items()}
+        made._islands, made._occurrences = None, {}
+        made._before, made._covers = self, spans
+        return made
+
+    def near(self, start: int, end: int) -> bool:
+        """Whether what was covered last reaches into `start` to `end`; where nothing was, everything is new.
+
+        A finding that nothing near it was covered for would have been found before: it, or what it lost against, would
+        be covered by now.
+        """
+        if self._before is None:
+            return True
+        nth = bisect_right(self._covers, (start, len(self.text)))
+        return (nth > 0 and self._covers[nth - 1][1] > start) or (nth < len(self._covers) and self._covers[nth][0] < end)
 
     @property
     def lower(self) -> bytes:
         """The text in lower case, in Latin-1."""
         if self._lower is None:
-            self._lower = lowered(self.text).encode("latin-1", "replace") if self.foreign else self.latin.translate(_LOWER)
+            self._lower = (
+                lowered(self.text).encode("latin-1", "replace") if self.foreign else self.latin.translate(_LOWER)
+            )
         return self._lower
+
+    def strokes(self, table: bytes) -> bytes:
+        """The text in Latin-1, translated by `table`."""
+        strokes = self._strokes.get(table)
+        if strokes is None:
+            strokes = self._strokes[table] = self.latin.translate(table)
+        return strokes
+
+    def occurrences(self, stems: tuple[bytes, ...]) -> list[tuple[int, bytes]]:
+        """Where each of `stems` begins in `lower`."""
+        found = self._occurrences.get(stems)
+        if found is None:
+            lower = self.lower
+            if self._before is not None:
+                found = [(at, stem) for at, stem in self._before.occurrences(stems) if lower.startswith(stem, at)]
+            else:
+                found = []
+                for stem in stems:
+                    at = lower.find(stem)
+                    while at >= 0:
+                        found.append((at, stem))
+                        at = lower.find(stem, at + 1)
+            self._occurrences[stems] = found
+        return found
 
     @property
     def islands(self) -> list[tuple[int, int]]:
         """Where at least six digits stand, with at most three separators between any two: begin and end of each."""
         if self._islands is None:
-            self._islands = [match.span() for match in _ISLAND.finditer(self.shape)]
+            shape, before = self.shape, self._before
+            if before is None:
+                self._islands = [match.span() for match in _ISLAND.finditer(shape)]
+            else:
+                self._islands = [
+                    match.span() for start, end in before.islands for match in _ISLAND.finditer(shape, start, end)
+                ]
         return self._islands
 
     def promises(self) -> bool:
@@ -86,3 +158,14 @@ class Outline:
             or _LONG_NAME in self.latin.translate(_ANY_NAME)
             or (self.foreign and _SIGN.search(self.text) is not None)
         )
+
+
+def covered(text: AnyStr, spans: list[tuple[int, int]], cover: AnyStr) -> AnyStr:
+    """`text` with `cover` for each character of `spans`, which are in order."""
+    pieces: list[AnyStr] = []
+    at = 0
+    for start, end in spans:
+        pieces += text[at:start], cover * (end - start)
+        at = end
+    pieces.append(text[at:])
+    return cover[:0].join(pieces)

@@ -56,12 +56,11 @@ class Patterns:
         found: list[Finding] = []
         # What lost against a neighbour may show a smaller finding once that is covered: redacting again finds nothing.
         for _ in range(_ROUNDS):
-            here = _apart(self._candidates(outline), len(view.text))
+            here = _apart(self._candidates(outline), len(outline.text))
             if not here:
                 break
             found += [Finding(*view.source(f.start, f.end), f.kind) for f in here]
-            view.cover(here)
-            outline = Outline(view.text)
+            outline = outline.covered([(f.start, f.end) for f in here])
         return sorted(found, key=lambda f: f.start)
 
     def _candidates(self, outline: Outline) -> Iterator[Finding]:

@@ -9,8 +9,8 @@ from string import ascii_uppercase, digits
 import phonenumbers
 
 from .finding import Entity, Finding
-from .outline import Outline, table
-from .view import COVER
+from .outline import COVER, Outline, table
+from .verdicts import Verdicts
 
 _BEFORE = r"(?<![A-Za-z0-9_+])(?<!\d[.,])(?<![A-Za-z0-9_/]-)"
 _AFTER = r"(?![A-WYZa-wyz0-9_])(?![xX]\D)(?![.,/-]\d)"  # an extension may follow: x12
@@ -49,6 +49,25 @@ _SAYS_OTHER = re.compile(
     r"[ \t.:#°º=\"'-]{0,6}$",
     re.IGNORECASE,
 )
+# One of these is in whatever `_SAYS_PHONE` finds, and one of those ends whatever `_SAYS_OTHER` does.
+_PHONE_STEMS = (
+    *("tel", "tél", "phone", "cel", "mobil", "móvil", "handy", "portable", "fax", "whatsapp", "sms", "text", "call"),
+    *("dial", "ring", "reach", "hotline", "nummer", "durchwahl", "ruf", "erreich", "appel", "joi", "llam", "llám", "num", "núm"),
+)
+_OTHER_ENDS = (
+    *("order", "invoice", "ticket", "tracking", "shipment", "parcel", "sku", "isbn", "issn", "ean", "gtin", "upc", "doi"),
+    *("ref", "reference", "case", "batch", "serial", "part", "model", "version", "build", "commit", "id", "ids", "uid"),
+    *("uuid", "key", "price", "total", "amount", "sum", "population", "article", "item", "account", "customer"),
+    *("bestellung", "rechnung", "auftrag", "artikel", "kunde", "kunden", "sendung", "vorgang", "preis", "summe", "betrag"),
+    *("konto", "aktenzeichen", "commande", "facture", "colis", "suivi", "référence", "dossier", "série", "prix", "montant"),
+    *("client", "compte", "pedido", "factura", "envío", "seguimiento", "referencia", "expediente", "serie", "artículo"),
+    *("precio", "importe", "cliente", "cuenta", "timestamp", "ts", "seed", "offset", "page", "nummer", "_id", "_no"),
+    *("zeichen", "№"),
+    *("no", "nr", "num", "number", "nummer", "número", "numéro", "code", "is", "was", "ist", "war", "est", "es"),
+    *("of", "de", "von", "n"),
+)
+_OTHER_ENDS = tuple(word for word in _OTHER_ENDS if not any(word != end and word.endswith(end) for end in _OTHER_ENDS))
+_BEHIND_OTHER = " \t.:#°º=\"'-\n"
 _UNIT = re.compile(
     r"\s?(?:€|\$|£|%|EUR\b|USD\b|GBP\b|CHF\b|euros?\b|dollars?\b|kg\b|km\b|ms\b|bytes\b|tokens\b|people\b|habit)"
 )
@@ -75,6 +94,7 @@ _FIXED_LENGTH = {"FR", "GB", "ES", "PT", "PL", "BE", "CH"}
 _BARE = re.compile(r"0[1-9]\d{8,10}")  # with nothing said about it
 _SHORTEST, _SHORTEST_UNSAID, _SHORTEST_BARE, _SHORTEST_ABROAD, _LONGEST = 7, 8, 9, 10, 15
 
+_SAID, _UNSAID = "=", "-"
 _TRIMS = 4  # how often what follows a number is taken off again
 
 
@@ -83,21 +103,19 @@ class Phones:
 
     def __init__(self, regions: Sequence[str]) -> None:
         self.regions = tuple(regions)
+        self._abroad, self._at_home = Verdicts(_number_abroad), Verdicts(self._decided)
 
     def __call__(self, outline: Outline) -> Iterator[Finding]:
-        spots = [
-            (max(0, start - _LEAD), end + _BEHIND)
-            for start, end in outline.islands
-            if outline.shape.count(b"0", start, end) >= _SHORTEST
-        ]
+        spots = list(_spots(outline))
         if not spots:
             return
         text = _without_lookalikes(outline, spots)
         taken = [
             (match.start(), match.start() + length)
-            for start, end in spots
+            for start, end, *_ in spots
+            if "+" in text[start : start + _LEAD] or text.find("00", start, end) >= 0
             for match in _ABROAD.finditer(text, start, end)
-            if (length := _number_abroad(match[0])) and not _UNIT.match(text, match.start() + length)
+            if (length := self._abroad(match[0])) and not _UNIT.match(text, match.start() + length)
         ]
         for start, end in taken:
             yield Finding(start, end, Entity.PHONE)
@@ -112,12 +130,16 @@ class Phones:
         said = _said(text[max(0, match.start() - _REACH) : match.start()].rpartition(COVER)[2])
         if said is False or _UNIT.match(text, match.end()):
             return 0
-        written = match[0]
+        return self._at_home((_SAID if said else _UNSAID) + match[0])
+
+    def _decided(self, marked: str) -> int:
+        """How many characters of a writing, behind the mark that says whether words say what it is, are a number."""
+        said, written = marked[0] == _SAID, marked[1:]
         for _ in range(_TRIMS):
             digits = re.sub(r"\D", "", written)
             if len(digits) < (_SHORTEST if said else _SHORTEST_UNSAID):
                 return 0
-            regions = self._plausible(written, digits, said=said is True)
+            regions = self._plausible(written, digits, said=said)
             check = _is_likely if written == digits and not said else _is_valid
             if any(check(written, region) for region in regions) or (
                 _AMERICAN.fullmatch(written) and "US" in self.regions  # told by its form, in an area not given too
@@ -150,27 +172,66 @@ class Phones:
         return [region for region in _PLAIN_GROUPS.get(groups, ()) if region in self.regions]
 
 
-def _without_lookalikes(outline: Outline, spots: Sequence[tuple[int, int]]) -> str:
-    """The text, in which lookalikes near `spots` are struck out. None begins or ends within a row of other signs."""
-    text, strokes = outline.text, outline.latin.translate(_LOOKALIKE_SIGNS)
+def _spots(outline: Outline) -> Iterator[tuple[int, int, int, int]]:
+    """Where phone numbers could be, and how far what decides on them reaches: to the end of a row of signs that
+    lookalikes are made of, since none begins or ends within another such row."""
+    for start, end in outline.islands:
+        if outline.shape.count(b"0", start, end) >= _SHORTEST:
+            strokes = outline.strokes(_LOOKALIKE_SIGNS)
+            first = strokes.rfind(b"x", 0, max(0, start - _LEAD - _REACH)) + 1
+            last = strokes.find(b"x", end + _UNIT_REACH)
+            last = len(strokes) if last < 0 else last
+            if outline.near(first - _LEAD, last + _UNIT_REACH):
+                yield max(0, start - _LEAD), end + _BEHIND, first, last
+
+
+def _without_lookalikes(outline: Outline, spots: Sequence[tuple[int, int, int, int]]) -> str:
+    """The text, in which lookalikes near `spots` are struck out."""
+    text = outline.text
     pieces: list[str] = []
     at = read = 0
-    for start, end in spots:
-        if end + _UNIT_REACH <= read:
-            continue
-        begin = max(read, strokes.rfind(b"x", 0, max(0, start - _REACH)) + 1)
-        read = strokes.find(b"x", end + _UNIT_REACH)
-        read = len(text) if read < 0 else read
-        for match in _LOOKALIKE.finditer(text, begin, read):
-            pieces += text[at : match.start()], "\1" * (match.end() - match.start())
-            at = match.end()
+    for _, _, first, last in spots:
+        if last > read:
+            for start in _lookalike_places(outline, max(first, read), last):
+                if start >= at and (match := _LOOKALIKE.match(text, start)):
+                    pieces += text[at:start], "\1" * (match.end() - start)
+                    at = match.end()
+            read = last
     return "".join(pieces) + text[at:] if pieces else text
 
 
-def _between(spots: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+_UUID = re.compile(rb"-(?=[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-)")
+_YEAR = re.compile(rb"(?:19|20)(?=[0-9][0-9])")
+_DATE_SIGNS = b"-/. "
+
+
+def _lookalike_places(outline: Outline, start: int, end: int) -> list[int]:
+    """Where one could begin, in order."""
+    latin, shape = outline.latin, outline.shape
+    found = [match.start() - 8 for match in _UUID.finditer(latin, start, end)] if latin.find(b"-", start, end) >= 0 else []
+    for match in _YEAR.finditer(latin, start, end):
+        at = match.start()
+        if latin[at + 4 : at + 5] in _DATE_SIGNS:
+            found.append(at)
+        if latin[at - 1 : at] in _DATE_SIGNS:
+            found += at - 6, at - 5, at - 4
+    at = shape.find(b"aa00", start, end)
+    while at >= 0:
+        found.append(at)
+        at = shape.find(b"aa00", at + 1, end)
+    at = shape.find(b"0:00", start, end)
+    while at >= 0:
+        found += at - 1, at
+        at = shape.find(b"0:00", at + 1, end)
+    return sorted(at for at in found if at >= start)
+
+
+def _between(
+    spots: Sequence[tuple[int, int, int, int]], taken: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
     """What is left of `spots` where `taken` are cut out; both are in order."""
     first = 0
-    for start, end in spots:
+    for start, end, *_ in spots:
         while first < len(taken) and taken[first][1] <= start:
             first += 1
         at, nth = start, first
@@ -185,11 +246,27 @@ def _between(spots: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]])
 
 def _said(before: str) -> bool | None:
     """Whether the words before say that it is a phone number (True), or something else (False)."""
-    if _SAYS_PHONE.search(before, max(0, len(before) - _NEAR)):
+    lower = before.lower()
+    # Outside of Latin-1 a letter may be another's other case.
+    phone = not _is_latin(before) or _any_in(_PHONE_STEMS, lower)
+    if phone and _SAYS_PHONE.search(before, max(0, len(before) - _NEAR)):
         return True
-    if _SAYS_OTHER.search(before):
+    if (
+        "#" in before or lower.rstrip(_BEHIND_OTHER).endswith(_OTHER_ENDS) or not _is_latin(before)
+    ) and _SAYS_OTHER.search(before):
         return False
-    return True if _SAYS_PHONE.search(before) else None
+    return True if phone and _SAYS_PHONE.search(before) else None
+
+
+def _is_latin(text: str) -> bool:
+    return text.isascii() or max(text) <= "\xff"
+
+
+def _any_in(stems: Sequence[str], text: str) -> bool:
+    for stem in stems:  # noqa: SIM110 - twice as fast as any()
+        if stem in text:
+            return True
+    return False
 
 
 def _number_abroad(written: str) -> int:

@@ -132,7 +132,7 @@ def _keys(outline: Outline) -> Iterator[tuple[int, int]]:
 def _key_places(outline: Outline) -> set[int]:
     """Where a key could begin."""
     latin = outline.latin
-    tokens = latin.translate(_TOKENS)
+    tokens = outline.strokes(_TOKENS)
     found = set()
     at = tokens.find(_ROW)
     while at >= 0:
@@ -150,45 +150,47 @@ def _key_places(outline: Outline) -> set[int]:
     return found
 
 
-# Each name holds one of these, most texts none of them.
-_STEMS = ("key", "pass", "token", "secret", "pwd", "clave", "auth", "credential", "kennwort", "mdp", "contrase", "clé", "schlüssel")
+# Each name holds one of these, most texts hold few of them.
+_STEMS = ("key", "pass", "token", "secret", "pwd", "clave", "auth", "credential", "kennwort", "mdp", "contrase")
+_STEMS_WITH_ACCENTS = ("clé", "schlüssel")
 _NAMES: dict[bytes, list[tuple[bytes, int, bool]]] = {}
 for _names, _strong in ((STRONG, True), (WEAK, False)):
     for _name in _names:
-        _stem = next(stem for stem in _STEMS if stem in _name)
+        _stem = next(stem for stem in _STEMS + _STEMS_WITH_ACCENTS if stem in _name)
         _NAMES.setdefault(_stem.encode("latin-1"), []).append((_name.encode("latin-1"), _name.index(_stem), _strong))
+_PLAIN = tuple(stem.encode() for stem in _STEMS)
+_ALL = _PLAIN + tuple(stem.encode("latin-1") for stem in _STEMS_WITH_ACCENTS)
 _SPACED = table({"_-.": " "})
 _WHOLE = 4  # letters: as long as that, no letter may follow; longer names may have endings
 
 
 def _named(outline: Outline) -> Iterator[tuple[int, int]]:
     """Whose name stands before: `password=…`, `<password>…</`, "the password is …"."""
+    occurrences = outline.occurrences(_PLAIN if outline.plain else _ALL)
+    if not occurrences:
+        return
     text = outline.text
     spaced = (
         lowered(text).translate(SPACED).encode("latin-1", "replace")
         if outline.foreign
         else outline.lower.translate(_SPACED)
     )
-    ascii_only = text.isascii()
-    for stem, names in _NAMES.items():
-        if ascii_only and not stem.isascii():
-            continue
-        for place in places(spaced, stem):
-            for name, before, strong in names:
-                start = place - before
-                if start < 0 or not spaced.startswith(name, start) or text[start - 1 : start] == "$":
-                    continue  # of the shell: $PWD
-                end = start + len(name)
-                if len(name) <= _WHOLE and text[end : end + 1].isalpha():
-                    continue
-                if (sign := _SIGN.match(text, end)) and (span := _assigned(text, sign, strong=strong)):
-                    yield span
-                if (tag := _TAG_END.match(text, end)) and not _NO_VALUE.fullmatch(tag[1]):
-                    yield tag.span(1)
-                if said := _SAID.match(text, end):
-                    value = said["value"].rstrip(".,!?)\"'`»“”")
-                    if _mixed(value) and not _NO_VALUE.fullmatch(value):
-                        yield said.start("value"), said.start("value") + len(value)
+    for place, stem in occurrences:
+        for name, before, strong in _NAMES[stem]:
+            start = place - before
+            if start < 0 or not spaced.startswith(name, start) or text[start - 1 : start] == "$":
+                continue  # of the shell: $PWD
+            end = start + len(name)
+            if len(name) <= _WHOLE and text[end : end + 1].isalpha():
+                continue
+            if (sign := _SIGN.match(text, end)) and (span := _assigned(text, sign, strong=strong)):
+                yield span
+            if (tag := _TAG_END.match(text, end)) and not _NO_VALUE.fullmatch(tag[1]):
+                yield tag.span(1)
+            if said := _SAID.match(text, end):
+                value = said["value"].rstrip(".,!?)\"'`»“”")
+                if _mixed(value) and not _NO_VALUE.fullmatch(value):
+                    yield said.start("value"), said.start("value") + len(value)
 
 
 def _assigned(text: str, sign: re.Match[str], *, strong: bool) -> tuple[int, int] | None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
 
-from .finding import Finding
-
-COVER = "\0"
-"""Stands for what is redacted already. No pattern crosses it."""
+from .outline import COVER
 
 PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]{0,40}_\d{1,9}>")
 
@@ -52,7 +48,7 @@ class View:
         self._ends: list[int] = []  # its end in the source, or -1 where it stands there as it is
         if (
             "\\" in source
-            or "%" in source
+            or ("%" in source and ("%40" in source or "%2b" in source or "%2B" in source))
             or ("<" in source and _ANY_PLACEHOLDER.search(source))
             or not (source.isascii() or _ANY_INVISIBLE.search(source) is None)
         ):
@@ -91,15 +87,6 @@ class View:
         if self._ends[last] < 0:
             return begin, self._sources[last] + end - self._starts[last]
         return begin, self._ends[last]
-
-    def cover(self, found: Iterable[Finding]) -> None:
-        """Hide `found`, whose spans are of the view, from further searches."""
-        pieces: list[str] = []
-        at = 0
-        for finding in found:
-            pieces += self.text[at : finding.start], COVER * (finding.end - finding.start)
-            at = finding.end
-        self.text = "".join(pieces) + self.text[at:]
 
 
 def _substitute(match: re.Match[str]) -> str:
