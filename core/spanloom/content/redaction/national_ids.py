@@ -11,7 +11,7 @@ import importlib
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from string import ascii_letters, ascii_lowercase, digits
+from string import ascii_letters, digits
 
 from .finding import Entity, Finding
 from .outline import COVER, Outline, places, table
@@ -183,15 +183,17 @@ def _italian_places(outline: Outline) -> Iterator[int]:
 # Most of these numbers have six digits that stand together but for signs, so their words are sought before islands only.
 # A passport's may have less, a Dutch one is filled up with zeros, and an American's is read through letters.
 _ANYWHERE = {check for words, check in _WORDS if "passport" in words or "bsn" in words}
-_STEMS = ("bsn", "burgerservice", "pass", "ausweis", "pasaporte", "paspoort", "carte d")
-_ANYWHERE_BY_STEM = {
-    stem.encode(): [(word, word.index(stem), check) for words, check in _WORDS if check in _ANYWHERE for word in words if stem in word]
-    for stem in _STEMS
-}
+_STEMS = ("bsn", "burgerservice", "ausweis", "pas", "carte d")
+_ANYWHERE_BY_STEM: dict[bytes, list[tuple[str, int, Check]]] = {stem.encode(): [] for stem in _STEMS}
+for _words, _check in _WORDS:
+    if _check in _ANYWHERE:
+        for _word in _words:
+            _stem = next(stem for stem in _STEMS if stem in _word)
+            _ANYWHERE_BY_STEM[_stem.encode()].append((_word, _word.index(_stem), _check))
 _ANYWHERE_STEMS = tuple(_ANYWHERE_BY_STEM)
 _WHOLE = 4  # letters: as long as that, no letter may follow; longer words may have endings
-_START = re.compile(rb"[a-z]+")
-_STEM = 3
+_START = re.compile(rb"[a-z\xe0-\xf6\xf8-\xff]+")
+_STEM = 5  # letters
 _BY_STEM: dict[bytes, list[tuple[str, Check]]] = {}
 for _words, _check in _WORDS:
     if _check not in _ANYWHERE:
@@ -200,7 +202,7 @@ for _words, _check in _WORDS:
 _LONGEST_WORD = max(len(word) for words, _ in _WORDS for word in words)
 _FARTHEST = _REACH + 6 + _LONGEST_WORD  # from a word's begin to the number's first digit, before which letters may stand
 _FIRST = frozenset(_BY_STEM)
-_WORDS_ONLY = bytes(i if chr(i) in ascii_lowercase else 32 for i in range(256))
+_WORDS_ONLY = bytes(i if _START.match(bytes([i])) else 32 for i in range(256))
 _ITIN = re.compile(rb"9(?=(?:(?:[ ./-]?[A-Za-z]){0,9}[ ./-]?[0-9]){8})")
 
 

@@ -19,7 +19,7 @@ Detector = Callable[[Outline], Iterator[Finding]]
 
 # Where two overlap the first wins, then the longer, then the earlier.
 _ORDER = (Entity.SECRET, Entity.EMAIL, Entity.IBAN, Entity.CARD, Entity.NATIONAL_ID, Entity.IP, Entity.PHONE)
-_RANK = {kind: rank for rank, kind in enumerate(_ORDER)}
+_RANK: dict[str, int] = {kind: rank for rank, kind in enumerate(_ORDER)}
 _ROUNDS = 4
 _REGION = re.compile("[A-Z]{2}")
 
@@ -93,7 +93,7 @@ def _apart(candidates: Iterator[Finding], size: int) -> list[Finding]:
     """The best of those that overlap, in order; `size` is the text's."""
     kept: list[Finding] = []
     covered = bytearray(size)
-    for finding in sorted(candidates, key=lambda f: (_RANK[Entity(f.kind)], f.start - f.end, f.start)):
+    for finding in sorted(candidates, key=lambda f: (_RANK[f.kind], f.start - f.end, f.start)):
         if 1 not in covered[finding.start : finding.end]:
             kept.append(finding)
             covered[finding.start : finding.end] = b"\1" * (finding.end - finding.start)

@@ -103,7 +103,7 @@ def _spans(outline: Outline) -> Iterator[tuple[int, int]]:
     if "/" in text and ("hooks.slack.com/" in text or "/api/webhooks/" in text):
         for match in _WEBHOOK.finditer(text):
             yield match.span(match.lastindex or 0)
-    if "://" in text and "@" in text:
+    if "@" in text and "/" in text and "://" in text:
         for match in _USERINFO.finditer(text):
             name, colon, password = match[1].partition(":")
             if (colon and password and not _NO_VALUE.fullmatch(password)) or (not colon and _opaque(name)):
@@ -112,13 +112,14 @@ def _spans(outline: Outline) -> Iterator[tuple[int, int]]:
         for match in _PARAMETER.finditer(text):
             if not _NO_VALUE.fullmatch(match["value"]) and (match["always"] or _opaque(match["value"])):
                 yield match.span("value")
-    lower = outline.lower
-    if b"authorization" in lower or b"bearer" in lower or b"basic" in lower:
+    occurrences = outline.occurrences(_PLAIN if outline.plain else _ALL)
+    if any(stem in _SCHEMES and outline.lower.startswith(_SCHEMES[stem], at) for at, stem in occurrences):
         for match in _HEADER.finditer(text):
             kind = "value" if match["value"] else "bearer" if match["bearer"] else "basic"
             if not _NO_VALUE.fullmatch(match[kind]) and _mixed(match[kind]):
                 yield match.span(kind)
-    yield from _named(outline)
+    if occurrences:
+        yield from _named(outline, occurrences)
 
 
 def _keys(outline: Outline) -> Iterator[tuple[int, int]]:
@@ -151,24 +152,22 @@ def _key_places(outline: Outline) -> set[int]:
 
 
 # Each name holds one of these, most texts hold few of them.
-_STEMS = ("key", "pass", "token", "secret", "pwd", "clave", "auth", "credential", "kennwort", "mdp", "contrase")
+_STEMS = ("key", "pas", "ken", "cre", "pwd", "clave", "auth", "mdp", "contrase", "bearer", "basic")
 _STEMS_WITH_ACCENTS = ("clé", "schlüssel")
-_NAMES: dict[bytes, list[tuple[bytes, int, bool]]] = {}
+_NAMES: dict[bytes, list[tuple[bytes, int, bool]]] = {b"bearer": [], b"basic": []}  # of schemes in headers
 for _names, _strong in ((STRONG, True), (WEAK, False)):
     for _name in _names:
         _stem = next(stem for stem in _STEMS + _STEMS_WITH_ACCENTS if stem in _name)
         _NAMES.setdefault(_stem.encode("latin-1"), []).append((_name.encode("latin-1"), _name.index(_stem), _strong))
 _PLAIN = tuple(stem.encode() for stem in _STEMS)
 _ALL = _PLAIN + tuple(stem.encode("latin-1") for stem in _STEMS_WITH_ACCENTS)
+_SCHEMES = {b"auth": b"authorization", b"bearer": b"bearer", b"basic": b"basic"}
 _SPACED = table({"_-.": " "})
 _WHOLE = 4  # letters: as long as that, no letter may follow; longer names may have endings
 
 
-def _named(outline: Outline) -> Iterator[tuple[int, int]]:
+def _named(outline: Outline, occurrences: list[tuple[int, bytes]]) -> Iterator[tuple[int, int]]:
     """Whose name stands before: `password=…`, `<password>…</`, "the password is …"."""
-    occurrences = outline.occurrences(_PLAIN if outline.plain else _ALL)
-    if not occurrences:
-        return
     text = outline.text
     spaced = (
         lowered(text).translate(SPACED).encode("latin-1", "replace")

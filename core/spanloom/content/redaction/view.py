@@ -21,6 +21,7 @@ _SUBSTITUTED = re.compile(
 )
 _ESCAPES = {"n": "\n", "r": "\n", "t": "\t", "b": " ", "f": " ", '"': '"', "/": "/"}
 _ANY_INVISIBLE = re.compile(f"[{_INVISIBLE}]")
+_ANY_PERCENT = re.compile("%(?=40|2[bB])")
 _ANY_PLACEHOLDER = re.compile("<[A-Z]")
 
 _ZEROS = (
@@ -48,7 +49,7 @@ class View:
         self._ends: list[int] = []  # its end in the source, or -1 where it stands there as it is
         if (
             "\\" in source
-            or ("%" in source and ("%40" in source or "%2b" in source or "%2B" in source))
+            or ("%" in source and _ANY_PERCENT.search(source))
             or ("<" in source and _ANY_PLACEHOLDER.search(source))
             or not (source.isascii() or _ANY_INVISIBLE.search(source) is None)
         ):
