@@ -163,21 +163,24 @@ def _formed(text: str, start: int) -> Iterator[Finding]:
 
 # Codice fiscale: the digits may be letters, and the last three before the last letter stand together.
 _OMOCODIA = table({digits + "LMNPQRSTUV": "0", "".join(set(ascii_letters) - set("LMNPQRSTUV")): "a"})
+_LETTER = ord("a")
 _THREE = re.compile(rb"000+")
 _TO_LETTER, _SPACES = 11, 4  # from the beginning to the letter before the three, and how many spaces may stand between
 
 
 def _italian_places(outline: Outline) -> Iterator[int]:
-    strokes, shape = outline.strokes(_OMOCODIA), outline.shape
-    for three in _THREE.finditer(strokes):
-        begin, end = three.span()
-        letters = [begin - 1] if begin and strokes[begin - 1] == ord("a") else []
-        if shape.find(b"a", begin, end) >= 0:
-            letters += [place for place in range(begin, min(end - 3, begin + _TO_LETTER + _SPACES + 1)) if shape[place] == ord("a")]
-        for letter in letters:
-            for start in range(letter - _TO_LETTER, max(-1, letter - _TO_LETTER - _SPACES - 1), -1):
-                if _ITALIAN.match(outline.text, start):
-                    yield start
+    for first, last in outline.changed(_LONGEST_FORM):
+        strokes, shape = outline.latin[first:last].translate(_OMOCODIA), outline.shape
+        for three in _THREE.finditer(strokes):
+            begin, end = three.span()
+            letters = [first + begin - 1] if begin and strokes[begin - 1] == _LETTER else []
+            if shape.find(b"a", first + begin, first + end) >= 0:
+                farthest = min(end - 3, begin + _TO_LETTER + _SPACES + 1)
+                letters += [at for at in range(first + begin, first + farthest) if shape[at] == _LETTER]
+            for letter in letters:
+                for start in range(letter - _TO_LETTER, max(-1, letter - _TO_LETTER - _SPACES - 1), -1):
+                    if _ITALIAN.match(outline.text, start):
+                        yield start
 
 
 # Most of these numbers have six digits that stand together but for signs, so their words are sought before islands only.

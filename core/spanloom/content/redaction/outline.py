@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from string import ascii_letters, digits
-from typing import AnyStr
 
 from .words import lowered
 
@@ -78,12 +77,15 @@ class Outline:
     def covered(self, spans: list[tuple[int, int]]) -> Outline:
         """The outline of the text where `spans`, in order, are covered. It knows what could change by that."""
         made = Outline.__new__(Outline)
-        made.text = covered(self.text, spans, COVER)
+        pieces, at = [], 0
+        for start, end in spans:
+            pieces += self.text[at:start], COVER * (end - start)
+            at = end
+        made.text = "".join(pieces) + self.text[at:]
         made.foreign, made.plain = self.foreign, self.plain
-        made.latin = covered(self.latin, spans, _COVER)
-        made.shape = covered(self.shape, spans, _COVER)
-        made._lower = covered(self._lower, spans, _COVER) if self._lower is not None else None
-        made._strokes = {table: covered(strokes, spans, table[:1]) for table, strokes in self._strokes.items()}
+        made.latin = _struck_out(self.latin, spans, _COVER)
+        made.shape = _struck_out(self.shape, spans, _COVER)
+        made._lower, made._strokes = None, {}
         made._islands, made._occurrences = None, {}
         made._before, made._covers = self, spans
         return made
@@ -99,20 +101,39 @@ class Outline:
         nth = bisect_right(self._covers, (start, len(self.text)))
         return (nth > 0 and self._covers[nth - 1][1] > start) or (nth < len(self._covers) and self._covers[nth][0] < end)
 
+    def changed(self, reach: int) -> list[tuple[int, int]]:
+        """What is within `reach` characters of what was covered last, in order; at first the whole text."""
+        if self._before is None:
+            return [(0, len(self.text))]
+        windows: list[tuple[int, int]] = []
+        for start, end in self._covers:
+            begin = max(0, start - reach)
+            if windows and begin <= windows[-1][1]:
+                begin = windows.pop()[0]
+            windows.append((begin, min(len(self.text), end + reach)))
+        return windows
+
     @property
     def lower(self) -> bytes:
         """The text in lower case, in Latin-1."""
         if self._lower is None:
-            self._lower = (
-                lowered(self.text).encode("latin-1", "replace") if self.foreign else self.latin.translate(_LOWER)
-            )
+            if self._before is not None:
+                self._lower = _struck_out(self._before.lower, self._covers, _COVER)
+            else:
+                self._lower = (
+                    lowered(self.text).encode("latin-1", "replace") if self.foreign else self.latin.translate(_LOWER)
+                )
         return self._lower
 
     def strokes(self, table: bytes) -> bytes:
         """The text in Latin-1, translated by `table`."""
         strokes = self._strokes.get(table)
         if strokes is None:
-            strokes = self._strokes[table] = self.latin.translate(table)
+            strokes = self._strokes[table] = (
+                self.latin.translate(table)
+                if self._before is None
+                else _struck_out(self._before.strokes(table), self._covers, table[:1])
+            )
         return strokes
 
     def occurrences(self, stems: tuple[bytes, ...]) -> list[tuple[int, bytes]]:
@@ -160,12 +181,8 @@ class Outline:
         )
 
 
-def covered(text: AnyStr, spans: list[tuple[int, int]], cover: AnyStr) -> AnyStr:
-    """`text` with `cover` for each character of `spans`, which are in order."""
-    pieces: list[AnyStr] = []
-    at = 0
+def _struck_out(strokes: bytes, spans: list[tuple[int, int]], stroke: bytes) -> bytes:
+    made = bytearray(strokes)
     for start, end in spans:
-        pieces += text[at:start], cover * (end - start)
-        at = end
-    pieces.append(text[at:])
-    return cover[:0].join(pieces)
+        made[start:end] = stroke * (end - start)
+    return bytes(made)

@@ -131,24 +131,29 @@ def _keys(outline: Outline) -> Iterator[tuple[int, int]]:
 
 
 def _key_places(outline: Outline) -> set[int]:
-    """Where a key could begin."""
-    latin = outline.latin
-    tokens = outline.strokes(_TOKENS)
-    found = set()
-    at = tokens.find(_ROW)
-    while at >= 0:
-        found.add(at)
-        end = tokens.find(b" ", at)
-        end = len(tokens) if end < 0 else end
-        while (at := latin.find(b".", at, end) + 1) > 0:
+    """Where a key could begin: with a row, behind a dot in it, or as the few do that hold other signs."""
+    latin, found = outline.latin, set()
+    for start, end in _rows(outline):
+        at = start
+        while at >= 0:
             found.add(at)
-        at = tokens.find(_ROW, end)
+            at = latin.find(b".", at, end) + 1 or -1
     if b"_" in latin:
         for sign in _OF_OTHER_SIGNS:
             found.update(places(latin, sign))
     if b":AA" in latin:
         found.update(at - size for at in places(latin, b":AA") for size in _TELEGRAM if at >= size)
     return found
+
+
+def _rows(outline: Outline) -> Iterator[tuple[int, int]]:
+    tokens = outline.strokes(_TOKENS)
+    start = tokens.find(_ROW)
+    while start >= 0:
+        end = tokens.find(b" ", start)
+        end = len(tokens) if end < 0 else end
+        yield start, end
+        start = tokens.find(_ROW, end)
 
 
 # Each name holds one of these, most texts hold few of them.
