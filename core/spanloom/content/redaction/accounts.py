@@ -56,7 +56,11 @@ def ibans(outline: Outline) -> Iterator[Finding]:
     """As long as the country has it, with a right checksum; spaces and hyphens may group it."""
     text, end = outline.text, 0
     for start in places(outline.shape, b"aa00"):
-        if start < end or _IBAN.match(text, start) is None or (whole := _whole(text[start : start + 2].upper())) is None:
+        if (
+            start < end
+            or _IBAN.match(text, start) is None
+            or (whole := _whole(text[start : start + 2].upper())) is None
+        ):
             continue
         written = whole.match(text[start : start + _LONGEST])
         if written and iban.is_valid(re.sub(r"[ -]", "", written[0]).upper(), check_country=False):

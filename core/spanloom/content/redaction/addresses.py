@@ -59,6 +59,7 @@ _PERSONAL_V6 = [ipaddress.ip_network(n) for n in ("2000::/3", "fc00::/7", "fe80:
 
 _DOTTED = re.compile(rb"0\.0{1,3}\.0{1,3}\.0")
 _COLONS = re.compile(rb":[0-9A-Fa-f]{0,4}:")
+_ROW_OF_COLONS = re.compile(rb"[0-9A-Fa-f:]+")
 _V6_GROUPS = 8
 
 
@@ -77,16 +78,16 @@ def _v4(outline: Outline) -> Iterator[re.Match[str]]:
 
 
 def _v6(outline: Outline) -> Iterator[re.Match[str]]:
-    """A match begins where its run of digits and colons does."""
+    """A match begins where its row of digits and colons does, at most four digits before the first colon."""
     text, latin, at = outline.text, outline.latin, 0
     while colons := _COLONS.search(latin, at):
-        start = colons.start()
-        at = colons.end() - 1
-        for begin in range(start, max(-1, start - 5), -1):
+        first = colons.start()
+        for begin in range(first, max(-1, first - 5), -1):
             if match := _V6.match(text, begin):
-                at = match.end()
                 yield match
                 break
+        row = _ROW_OF_COLONS.match(latin, first)
+        at = row.end() if row else first + 1
 
 
 def ip_addresses(outline: Outline) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from functools import cache
 from string import ascii_letters, digits
 
 from .finding import Entity, Finding
-from .outline import COVER, Outline, places, table
+from .outline import COVER, Outline, table
 from .words import lowered
 
 Check = Callable[[str], bool]
@@ -183,7 +183,7 @@ def _italian_places(outline: Outline) -> Iterator[int]:
                         yield start
 
 
-# Most of these numbers have six digits that stand together but for signs, so their words are sought before islands only.
+# Most of these numbers have six digits together but for signs, so their words are sought before islands only.
 # A passport's may have less, a Dutch one is filled up with zeros, and an American's is read through letters.
 _ANYWHERE = {check for words, check in _WORDS if "passport" in words or "bsn" in words}
 _STEMS = ("bsn", "burgerservice", "ausweis", "pas", "carte d")
@@ -203,7 +203,7 @@ for _words, _check in _WORDS:
         for _word in _words:
             _BY_STEM.setdefault(_START.match(_word.encode("latin-1"))[0][:_STEM], []).append((_word, _check))  # type: ignore[index]
 _LONGEST_WORD = max(len(word) for words, _ in _WORDS for word in words)
-_FARTHEST = _REACH + 6 + _LONGEST_WORD  # from a word's begin to the number's first digit, before which letters may stand
+_FARTHEST = _REACH + 6 + _LONGEST_WORD  # from a word to the number's first digit, behind letters
 _FIRST = frozenset(_BY_STEM)
 _WORDS_ONLY = bytes(i if _START.match(bytes([i])) else 32 for i in range(256))
 _ITIN = re.compile(rb"9(?=(?:(?:[ ./-]?[A-Za-z]){0,9}[ ./-]?[0-9]){8})")

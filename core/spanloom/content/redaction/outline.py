@@ -77,7 +77,8 @@ class Outline:
     def covered(self, spans: list[tuple[int, int]]) -> Outline:
         """The outline of the text where `spans`, in order, are covered. It knows what could change by that."""
         made = Outline.__new__(Outline)
-        pieces, at = [], 0
+        pieces: list[str] = []
+        at = 0
         for start, end in spans:
             pieces += self.text[at:start], COVER * (end - start)
             at = end
@@ -99,7 +100,9 @@ class Outline:
         if self._before is None:
             return True
         nth = bisect_right(self._covers, (start, len(self.text)))
-        return (nth > 0 and self._covers[nth - 1][1] > start) or (nth < len(self._covers) and self._covers[nth][0] < end)
+        return (nth > 0 and self._covers[nth - 1][1] > start) or (
+            nth < len(self._covers) and self._covers[nth][0] < end
+        )
 
     def changed(self, reach: int) -> list[tuple[int, int]]:
         """What is within `reach` characters of what was covered last, in order; at first the whole text."""

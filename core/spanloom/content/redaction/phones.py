@@ -52,21 +52,76 @@ _SAYS_OTHER = re.compile(
 # One of these is in whatever `_SAYS_PHONE` finds, and one of those ends whatever `_SAYS_OTHER` does.
 _PHONE_STEMS = (
     *("tel", "tél", "phone", "cel", "mobil", "móvil", "handy", "portable", "fax", "whatsapp", "sms", "text", "call"),
-    *("dial", "ring", "reach", "hotline", "nummer", "durchwahl", "ruf", "erreich", "appel", "joi", "llam", "llám", "num", "núm"),
+    *(
+        "dial",
+        "ring",
+        "reach",
+        "hotline",
+        "nummer",
+        "durchwahl",
+        "ruf",
+        "erreich",
+        "appel",
+        "joi",
+        "llam",
+        "llám",
+        "num",
+        "núm",
+    ),
 )
-_OTHER_ENDS = (
-    *("order", "invoice", "ticket", "tracking", "shipment", "parcel", "sku", "isbn", "issn", "ean", "gtin", "upc", "doi"),
+_OTHER_WORDS = (
+    *(
+        "order",
+        "invoice",
+        "ticket",
+        "tracking",
+        "shipment",
+        "parcel",
+        "sku",
+        "isbn",
+        "issn",
+        "ean",
+        "gtin",
+        "upc",
+        "doi",
+    ),
     *("ref", "reference", "case", "batch", "serial", "part", "model", "version", "build", "commit", "id", "ids", "uid"),
     *("uuid", "key", "price", "total", "amount", "sum", "population", "article", "item", "account", "customer"),
-    *("bestellung", "rechnung", "auftrag", "artikel", "kunde", "kunden", "sendung", "vorgang", "preis", "summe", "betrag"),
-    *("konto", "aktenzeichen", "commande", "facture", "colis", "suivi", "référence", "dossier", "série", "prix", "montant"),
+    *(
+        "bestellung",
+        "rechnung",
+        "auftrag",
+        "artikel",
+        "kunde",
+        "kunden",
+        "sendung",
+        "vorgang",
+        "preis",
+        "summe",
+        "betrag",
+    ),
+    *(
+        "konto",
+        "aktenzeichen",
+        "commande",
+        "facture",
+        "colis",
+        "suivi",
+        "référence",
+        "dossier",
+        "série",
+        "prix",
+        "montant",
+    ),
     *("client", "compte", "pedido", "factura", "envío", "seguimiento", "referencia", "expediente", "serie", "artículo"),
     *("precio", "importe", "cliente", "cuenta", "timestamp", "ts", "seed", "offset", "page", "nummer", "_id", "_no"),
     *("zeichen", "№"),
     *("no", "nr", "num", "number", "nummer", "número", "numéro", "code", "is", "was", "ist", "war", "est", "es"),
     *("of", "de", "von", "n"),
 )
-_OTHER_ENDS = tuple(word for word in _OTHER_ENDS if not any(word != end and word.endswith(end) for end in _OTHER_ENDS))
+_OTHER_ENDS = tuple(
+    word for word in _OTHER_WORDS if not any(word != end and word.endswith(end) for end in _OTHER_WORDS)
+)
 _BEHIND_OTHER = " \t.:#°º=\"'-\n"
 _UNIT = re.compile(
     r"\s?(?:€|\$|£|%|EUR\b|USD\b|GBP\b|CHF\b|euros?\b|dollars?\b|kg\b|km\b|ms\b|bytes\b|tokens\b|people\b|habit)"
@@ -208,7 +263,9 @@ _DATE_SIGNS = b"-/. "
 def _lookalike_places(outline: Outline, start: int, end: int) -> list[int]:
     """Where one could begin, in order."""
     latin, shape = outline.latin, outline.shape
-    found = [match.start() - 8 for match in _UUID.finditer(latin, start, end)] if latin.find(b"-", start, end) >= 0 else []
+    found = (
+        [match.start() - 8 for match in _UUID.finditer(latin, start, end)] if latin.find(b"-", start, end) >= 0 else []
+    )
     for match in _YEAR.finditer(latin, start, end):
         at = match.start()
         if latin[at + 4 : at + 5] in _DATE_SIGNS:
@@ -226,9 +283,7 @@ def _lookalike_places(outline: Outline, start: int, end: int) -> list[int]:
     return sorted(at for at in found if at >= start)
 
 
-def _between(
-    spots: Sequence[tuple[int, int, int, int]], taken: Sequence[tuple[int, int]]
-) -> Iterator[tuple[int, int]]:
+def _between(spots: Sequence[tuple[int, int, int, int]], taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """What is left of `spots` where `taken` are cut out; both are in order."""
     first = 0
     for start, end, *_ in spots:

@@ -12,8 +12,8 @@ from .outline import Outline, places, table
 from .words import lowered
 
 _NAME = ascii_letters + digits + "_-"
-# Each may begin only where nothing that it may contain stands before it, so that a text is read once. What is added here
-# must begin a row of at least `_ROW` letters, digits, `_`, `-` and `.`, or be told by `_key_places` otherwise.
+# Each may begin only where nothing that it may contain stands before it, so that a text is read once.
+# What is added here must begin with `_ROW` or more letters, digits, `_`, `-` and `.`, or be told by `_key_places`.
 _KEY = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
     r"sk-(?:ant|proj|svcacct|admin|or|lf|None)-[A-Za-z0-9_-]{16,}"  # Anthropic, OpenAI, OpenRouter, Langfuse

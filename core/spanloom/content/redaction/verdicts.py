@@ -1,4 +1,4 @@
-"""What was decided about a number before. Asking a country's numbering plan takes longer than reading the whole text."""
+"""What was decided about a number before: asking numbering plans takes longer than reading a text."""
 
 from __future__ import annotations
 

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from stdnum import iban, luhn, numdb
-
 from spanloom.content.redaction.finding import Entity, Finding
+from stdnum import iban, luhn, numdb
 
 # As cards print them, or in one piece. Not within a decimal number, nor within an identifier.
 _CARD = re.compile(

@@ -76,7 +76,7 @@ def ip_addresses(text: str) -> Iterator[Finding]:
         except ValueError:
             continue
         # `abc::def` and `[::2]` are code, 00:25:96:ff:fe:12:34:56 is a network card's
-        whole = "::" not in written and sum(len(group) > 2 for group in written.split(":")) > 2  # noqa: PLR2004
+        whole = "::" not in written and sum(len(group) > 2 for group in written.split(":")) > 2
         if written.endswith("::") and _PREFIX.match(text, match.end()):
             continue
         if whole or any(address6 in network for network in _PERSONAL_V6):

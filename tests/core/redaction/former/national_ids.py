@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 from spanloom.content.redaction.finding import Entity, Finding
+
 from .view import COVER
 from .words import ends, lowered
 
@@ -38,7 +39,7 @@ def _itin(number: str) -> bool:
     """Individual Taxpayer Identification Number: 9 first, and a group that the IRS gives (Publication 1915)."""
     plain = re.sub(r"\D", "", number)
     group = int(plain[3:5]) if re.fullmatch(r"9\d{8}", plain) else 0
-    return 50 <= group <= 65 or 70 <= group <= 88 or 90 <= group <= 92 or 94 <= group <= 99  # noqa: PLR2004
+    return 50 <= group <= 65 or 70 <= group <= 88 or 90 <= group <= 92 or 94 <= group <= 99
 
 
 def _american(number: str) -> bool:
@@ -71,7 +72,7 @@ def _insurance(number: str) -> bool:
 def _passport(number: str) -> bool:
     """No checksum is printed on them: as long as they are, with digits."""
     plain = re.sub(r"[ -]", "", number)
-    return re.fullmatch(r"[A-Z0-9]{7,10}", plain) is not None and sum(c.isdigit() for c in plain) >= 4  # noqa: PLR2004
+    return re.fullmatch(r"[A-Z0-9]{7,10}", plain) is not None and sum(c.isdigit() for c in plain) >= 4
 
 
 # Form, and check.

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from spanloom.errors import ConfigurationError
 from spanloom.content.redaction.finding import Entity, Finding
+from spanloom.errors import ConfigurationError
+
 from .view import View
 
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "BE", "AT", "CH", "PT", "PL")
@@ -73,11 +74,11 @@ _DIGIT = re.compile(r"\d")
 @cache
 def _detectors(regions: tuple[str, ...]) -> tuple[tuple[Entity, re.Pattern[str], Detector], ...]:
     """What finds each kind, and what a text must contain for it."""
-    from .accounts import cards, ibans  # noqa: PLC0415 - these load numbering plans
-    from .addresses import emails, ip_addresses  # noqa: PLC0415
-    from .national_ids import national_ids  # noqa: PLC0415
-    from .phones import Phones  # noqa: PLC0415
-    from .secrets import secrets  # noqa: PLC0415
+    from .accounts import cards, ibans
+    from .addresses import emails, ip_addresses
+    from .national_ids import national_ids
+    from .phones import Phones
+    from .secrets import secrets
 
     return (
         (Entity.SECRET, _WORTH_A_LOOK, secrets),

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import phonenumbers
-
 from spanloom.content.redaction.finding import Entity, Finding
+
 from .view import COVER
 
 _BEFORE = r"(?<![A-Za-z0-9_+])(?<!\d[.,])(?<![A-Za-z0-9_/]-)"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from spanloom.content.redaction.finding import Entity, Finding
+
 from .names import SPACED, STRONG, WEAK
 from .words import ends, lowered
 
