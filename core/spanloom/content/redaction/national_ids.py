@@ -175,7 +175,8 @@ def _italian_places(outline: Outline) -> Iterator[int]:
             begin, end = three.span()
             letters = [first + begin - 1] if begin and strokes[begin - 1] == _LETTER else []
             if shape.find(b"a", first + begin, first + end) >= 0:
-                farthest = min(end - 3, begin + _TO_LETTER + _SPACES + 1)
+                # Behind that, letters stand before where it would begin; other scripts' digits do not count as such.
+                farthest = end - 3 if outline.foreign else min(end - 3, begin + _TO_LETTER + _SPACES + 1)
                 letters += [at for at in range(first + begin, first + farthest) if shape[at] == _LETTER]
             for letter in letters:
                 for start in range(letter - _TO_LETTER, max(-1, letter - _TO_LETTER - _SPACES - 1), -1):

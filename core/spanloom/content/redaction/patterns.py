@@ -51,7 +51,8 @@ class Patterns:
         if not outline.promises():
             return ()
         view = View(text)
-        if view.text != text:
+        as_it_is = view.text == text
+        if not as_it_is:
             outline = Outline(view.text)
         found: list[Finding] = []
         # What lost against a neighbour may show a smaller finding once that is covered: redacting again finds nothing.
@@ -59,7 +60,7 @@ class Patterns:
             here = _apart(self._candidates(outline), len(outline.text))
             if not here:
                 break
-            found += [Finding(*view.source(f.start, f.end), f.kind) for f in here]
+            found += here if as_it_is else [Finding(*view.source(f.start, f.end), f.kind) for f in here]
             outline = outline.covered([(f.start, f.end) for f in here])
         return sorted(found, key=lambda f: f.start)
 

@@ -147,7 +147,10 @@ def _key_places(outline: Outline) -> set[int]:
 
 
 def _rows(outline: Outline) -> Iterator[tuple[int, int]]:
-    tokens = outline.strokes(_TOKENS)
+    if outline.foreign:  # other scripts' digits are none of a key's
+        tokens = outline.text.encode("latin-1", "replace").translate(_TOKENS)
+    else:
+        tokens = outline.strokes(_TOKENS)
     start = tokens.find(_ROW)
     while start >= 0:
         end = tokens.find(b" ", start)
