@@ -61,33 +61,38 @@ _DOTTED = re.compile(rb"0\.0{1,3}\.0{1,3}\.0")
 _COLONS = re.compile(rb":[0-9A-Fa-f]{0,4}:")
 _ROW_OF_COLONS = re.compile(rb"[0-9A-Fa-f:]+")
 _V6_GROUPS = 8
+_REACH = 100  # characters, more than an address has together with what decides on it
 
 
 def _v4(outline: Outline) -> Iterator[re.Match[str]]:
     """A match begins within three characters of its first dot."""
     text, shape, at = outline.text, outline.shape, 0
-    while dotted := _DOTTED.search(shape, at):
-        start = dotted.start()
-        for begin in range(max(at, start - 2), start + 1):
-            if match := _V4.match(text, begin):
-                at = match.end()
-                yield match
-                break
-        else:
-            at = start + 1
+    for first, last in outline.changed(_REACH):
+        at = max(at, first)
+        while dotted := _DOTTED.search(shape, at, last):
+            start = dotted.start()
+            for begin in range(max(at, start - 2), start + 1):
+                if match := _V4.match(text, begin):
+                    at = match.end()
+                    yield match
+                    break
+            else:
+                at = start + 1
 
 
 def _v6(outline: Outline) -> Iterator[re.Match[str]]:
     """A match begins where its row of digits and colons does, at most four digits before the first colon."""
     text, latin, at = outline.text, outline.latin, 0
-    while colons := _COLONS.search(latin, at):
-        first = colons.start()
-        for begin in range(first, max(-1, first - 5), -1):
-            if match := _V6.match(text, begin):
-                yield match
-                break
-        row = _ROW_OF_COLONS.match(latin, first)
-        at = row.end() if row else first + 1
+    for begin, end in outline.changed(_REACH):
+        at = max(at, begin)
+        while colons := _COLONS.search(latin, at, end):
+            first = colons.start()
+            for start in range(first, max(-1, first - 5), -1):
+                if match := _V6.match(text, start):
+                    yield match
+                    break
+            row = _ROW_OF_COLONS.match(latin, first)
+            at = row.end() if row else first + 1
 
 
 def ip_addresses(outline: Outline) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from functools import cache
 from string import ascii_letters, digits
 
 from .finding import Entity, Finding
-from .outline import COVER, Outline, table
+from .outline import COVER, STEMS, Outline, table
 from .words import lowered
 
 Check = Callable[[str], bool]
@@ -187,14 +187,12 @@ def _italian_places(outline: Outline) -> Iterator[int]:
 # Most of these numbers have six digits together but for signs, so their words are sought before islands only.
 # A passport's may have less, a Dutch one is filled up with zeros, and an American's is read through letters.
 _ANYWHERE = {check for words, check in _WORDS if "passport" in words or "bsn" in words}
-_STEMS = ("bsn", "burgerservice", "ausweis", "pas", "carte d")
-_ANYWHERE_BY_STEM: dict[bytes, list[tuple[str, int, Check]]] = {stem.encode(): [] for stem in _STEMS}
+_ANYWHERE_BY_STEM: dict[bytes, list[tuple[str, int, Check]]] = {}
 for _words, _check in _WORDS:
     if _check in _ANYWHERE:
         for _word in _words:
-            _stem = next(stem for stem in _STEMS if stem in _word)
-            _ANYWHERE_BY_STEM[_stem.encode()].append((_word, _word.index(_stem), _check))
-_ANYWHERE_STEMS = tuple(_ANYWHERE_BY_STEM)
+            _stem = next(stem for stem in STEMS if stem in _word)
+            _ANYWHERE_BY_STEM.setdefault(_stem.encode("latin-1"), []).append((_word, _word.index(_stem), _check))
 _WHOLE = 4  # letters: as long as that, no letter may follow; longer words may have endings
 _START = re.compile(rb"[a-z\xe0-\xf6\xf8-\xff]+")
 _STEM = 5  # letters
@@ -213,7 +211,8 @@ _ITIN = re.compile(rb"9(?=(?:(?:[ ./-]?[A-Za-z]){0,9}[ ./-]?[0-9]){8})")
 def _said_so(outline: Outline) -> Iterator[Finding]:
     lower, end = outline.lower, 0
     numbers = [start for start, _ in outline.islands]
-    numbers += [match.start() for match in _ITIN.finditer(outline.latin)]
+    for first, last in outline.changed(4 * _FARTHEST):
+        numbers += [match.start() for match in _ITIN.finditer(outline.latin, first, last)]
     for number in sorted(numbers):
         begin = max(end, number - _FARTHEST)
         end = number
@@ -224,8 +223,8 @@ def _said_so(outline: Outline) -> Iterator[Finding]:
         for start in _START.finditer(lower, begin, end):
             for word, check in _BY_STEM.get(start[0][:_STEM], ()):
                 yield from _behind(outline, start.start(), word, check)
-    for place, stem in outline.occurrences(_ANYWHERE_STEMS):
-        for word, before, check in _ANYWHERE_BY_STEM[stem]:
+    for place, stem in outline.occurrences():
+        for word, before, check in _ANYWHERE_BY_STEM.get(stem, ()):
             yield from _behind(outline, place - before, word, check)
 
 

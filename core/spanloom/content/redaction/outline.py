@@ -26,13 +26,13 @@ def table(classes: dict[str, str], rest: str = "") -> bytes:
     return bytes(made)
 
 
-def places(strokes: bytes, sought: bytes) -> list[int]:
+def places(strokes: bytes, sought: bytes, start: int = 0, end: int | None = None) -> list[int]:
     """Where `sought` begins, overlapping or not."""
     found = []
-    at = strokes.find(sought)
+    at = strokes.find(sought, start, end)
     while at >= 0:
         found.append(at)
-        at = strokes.find(sought, at + 1)
+        at = strokes.find(sought, at + 1, end)
     return found
 
 
@@ -44,6 +44,25 @@ _ISLAND = re.compile(rb"0(?:[ ./()-]{0,3}+0){5,}+")
 _ANY_NAME = table({ascii_letters + "_-": "a"}, rest=" ")
 _LONG_NAME = b"a" * 20  # a key may be of letters alone, but is long
 _SIGN = re.compile("[＠﹫：＝]")
+
+
+STEMS = (
+    *("auth", "ausweis", "bsn", "burgerservice", "bearer", "basic", "cre", "clave", "clé", "contrase", "carte d"),
+    *("key", "ken", "mdp", "pas", "pwd", "schlüssel"),
+)
+"""Parts of the words that are sought in every text: each of these words holds one. None begins within another."""
+
+
+def _by_first_letter(stems: list[str]) -> list[re.Pattern[bytes]]:
+    """A pattern that begins with one letter is as fast as a search for one word."""
+    return [
+        re.compile("|".join(stem for stem in stems if stem[0] == letter).encode("latin-1"))
+        for letter in sorted({stem[0] for stem in stems})
+    ]
+
+
+_PLAIN_STEMS = _by_first_letter([stem for stem in STEMS if stem.isascii()])
+_ALL_STEMS = _by_first_letter(list(STEMS))
 
 
 class Outline:
@@ -70,7 +89,7 @@ class Outline:
         self._lower: bytes | None = None
         self._strokes: dict[bytes, bytes] = {}
         self._islands: list[tuple[int, int]] | None = None
-        self._occurrences: dict[tuple[bytes, ...], list[tuple[int, bytes]]] = {}
+        self._occurrences: list[tuple[int, bytes]] | None = None
         self._before: Outline | None = None
         self._covers: list[tuple[int, int]] = []
 
@@ -87,7 +106,7 @@ class Outline:
         made.latin = _struck_out(self.latin, spans, _COVER)
         made.shape = _struck_out(self.shape, spans, _COVER)
         made._lower, made._strokes = None, {}
-        made._islands, made._occurrences = None, {}
+        made._islands = made._occurrences = None
         made._before, made._covers = self, spans
         return made
 
@@ -139,22 +158,18 @@ class Outline:
             )
         return strokes
 
-    def occurrences(self, stems: tuple[bytes, ...]) -> list[tuple[int, bytes]]:
-        """Where each of `stems` begins in `lower`."""
-        found = self._occurrences.get(stems)
-        if found is None:
+    def occurrences(self) -> list[tuple[int, bytes]]:
+        """Where each of `STEMS` begins in `lower`, and which it is."""
+        if self._occurrences is None:
             lower = self.lower
             if self._before is not None:
-                found = [(at, stem) for at, stem in self._before.occurrences(stems) if lower.startswith(stem, at)]
+                self._occurrences = [
+                    (at, stem) for at, stem in self._before.occurrences() if lower.startswith(stem, at)
+                ]
             else:
-                found = []
-                for stem in stems:
-                    at = lower.find(stem)
-                    while at >= 0:
-                        found.append((at, stem))
-                        at = lower.find(stem, at + 1)
-            self._occurrences[stems] = found
-        return found
+                patterns = _PLAIN_STEMS if self.plain else _ALL_STEMS
+                self._occurrences = [(m.start(), m[0]) for pattern in patterns for m in pattern.finditer(lower)]
+        return self._occurrences
 
     @property
     def islands(self) -> list[tuple[int, int]]:

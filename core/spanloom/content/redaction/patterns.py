@@ -82,7 +82,7 @@ def _detectors(regions: tuple[str, ...]) -> tuple[tuple[Entity, Callable[[Outlin
     return (
         (Entity.SECRET, Outline.promises, secrets),
         (Entity.EMAIL, lambda outline: b"@" in outline.shape, emails),
-        (Entity.IBAN, lambda outline: b"aa00" in outline.shape, ibans),
+        (Entity.IBAN, lambda outline: b"00" in outline.shape, ibans),
         (Entity.CARD, lambda outline: bool(outline.islands), cards),
         (Entity.NATIONAL_ID, lambda outline: b"0" in outline.shape, national_ids),
         (Entity.IP, lambda outline: b"0.0" in outline.shape or b":" in outline.shape, ip_addresses),

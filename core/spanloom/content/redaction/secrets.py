@@ -8,7 +8,7 @@ from string import ascii_letters, digits
 
 from .finding import Entity, Finding
 from .names import SPACED, STRONG, WEAK
-from .outline import Outline, places, table
+from .outline import STEMS, Outline, places, table
 from .words import lowered
 
 _NAME = ascii_letters + digits + "_-"
@@ -112,7 +112,7 @@ def _spans(outline: Outline) -> Iterator[tuple[int, int]]:
         for match in _PARAMETER.finditer(text):
             if not _NO_VALUE.fullmatch(match["value"]) and (match["always"] or _opaque(match["value"])):
                 yield match.span("value")
-    occurrences = outline.occurrences(_PLAIN if outline.plain else _ALL)
+    occurrences = outline.occurrences()
     if any(stem in _SCHEMES and outline.lower.startswith(_SCHEMES[stem], at) for at, stem in occurrences):
         for match in _HEADER.finditer(text):
             kind = "value" if match["value"] else "bearer" if match["bearer"] else "basic"
@@ -159,16 +159,11 @@ def _rows(outline: Outline) -> Iterator[tuple[int, int]]:
         start = tokens.find(_ROW, end)
 
 
-# Each name holds one of these, most texts hold few of them.
-_STEMS = ("key", "pas", "ken", "cre", "pwd", "clave", "auth", "mdp", "contrase", "bearer", "basic")
-_STEMS_WITH_ACCENTS = ("clé", "schlüssel")
-_NAMES: dict[bytes, list[tuple[bytes, int, bool]]] = {b"bearer": [], b"basic": []}  # of schemes in headers
+_NAMES: dict[bytes, list[tuple[bytes, int, bool]]] = {}  # by their stems: how far these stand behind their begin
 for _names, _strong in ((STRONG, True), (WEAK, False)):
     for _name in _names:
-        _stem = next(stem for stem in _STEMS + _STEMS_WITH_ACCENTS if stem in _name)
+        _stem = next(stem for stem in STEMS if stem in _name)
         _NAMES.setdefault(_stem.encode("latin-1"), []).append((_name.encode("latin-1"), _name.index(_stem), _strong))
-_PLAIN = tuple(stem.encode() for stem in _STEMS)
-_ALL = _PLAIN + tuple(stem.encode("latin-1") for stem in _STEMS_WITH_ACCENTS)
 _SCHEMES = {b"auth": b"authorization", b"bearer": b"bearer", b"basic": b"basic"}
 _SPACED = table({"_-.": " "})
 _WHOLE = 4  # letters: as long as that, no letter may follow; longer names may have endings
@@ -183,7 +178,7 @@ def _named(outline: Outline, occurrences: list[tuple[int, bytes]]) -> Iterator[t
         else outline.lower.translate(_SPACED)
     )
     for place, stem in occurrences:
-        for name, before, strong in _NAMES[stem]:
+        for name, before, strong in _NAMES.get(stem, ()):
             start = place - before
             if start < 0 or not spaced.startswith(name, start) or text[start - 1 : start] == "$":
                 continue  # of the shell: $PWD
