@@ -69,6 +69,12 @@ _PHONE_STEMS = (
         "núm",
     ),
 )
+_PHONE_PARTS = ("phone", "telefon", "téléphone", "teléfono")
+_PHRASES = {"ring", "contact", "my", "meine", "mon", "mi"}  # begin with these
+_PHONE_WORDS = frozenset(
+    word for word in re.split(r"[|()]", _SAYS_PHONE.pattern.partition("(?:")[2].rpartition(")")[0]) if word.isalpha()
+) - {"me", "us", "him", "her"}
+_WORD = re.compile(r"\w+")
 _OTHER_WORDS = (
     *(
         "order",
@@ -302,15 +308,27 @@ def _between(spots: Sequence[tuple[int, int, int, int]], taken: Sequence[tuple[i
 def _said(before: str) -> bool | None:
     """Whether the words before say that it is a phone number (True), or something else (False)."""
     lower = before.lower()
-    # Outside of Latin-1 a letter may be another's other case.
-    phone = not _is_latin(before) or _any_in(_PHONE_STEMS, lower)
-    if phone and _SAYS_PHONE.search(before, max(0, len(before) - _NEAR)):
+    if not _is_latin(before):  # outside of Latin-1 a letter may be another's other case
+        if _SAYS_PHONE.search(before, max(0, len(before) - _NEAR)):
+            return True
+        if _SAYS_OTHER.search(before):
+            return False
+        return True if _SAYS_PHONE.search(before) else None
+    last = _says_phone(lower) if _any_in(_PHONE_STEMS, lower) else -1
+    if last >= max(0, len(before) - _NEAR):
         return True
-    if (
-        "#" in before or lower.rstrip(_BEHIND_OTHER).endswith(_OTHER_ENDS) or not _is_latin(before)
-    ) and _SAYS_OTHER.search(before):
+    if ("#" in before or lower.rstrip(_BEHIND_OTHER).endswith(_OTHER_ENDS)) and _SAYS_OTHER.search(before):
         return False
-    return True if phone and _SAYS_PHONE.search(before) else None
+    return True if last >= 0 else None
+
+
+def _says_phone(lower: str) -> int:
+    """Where the last begins that `_SAYS_PHONE` would find; -1 if it finds none."""
+    last = max(map(lower.rfind, _PHONE_PARTS))
+    for word in _WORD.finditer(lower):
+        if word[0] in _PHONE_WORDS or (word[0] in _PHRASES and _SAYS_PHONE.match(lower, word.start())):
+            last = max(last, word.start())
+    return last
 
 
 def _is_latin(text: str) -> bool:
