@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from spanloom.content.redaction import Patterns
+from spanloom.content.redaction.view import View
 
 from tests.core.redaction import known, values
 from tests.core.redaction.former.patterns import Patterns as Former
@@ -217,3 +218,9 @@ def test_so_do_other_settings(text, regions, entities):
     except ValueError:
         return
     assert list(Patterns(entities, regions).find(text)) == wanted
+
+
+def test_of_latin_1_only_two_signs_are_seen_as_others():
+    for code in range(0x80, 0x100):
+        assert (View(f"1{chr(code)}2").text == f"1{chr(code)}2") == (chr(code) not in "\u00a0\u00ad")
+        same(f"card 4111{chr(code)}1111{chr(code)}1111{chr(code)}1111 ok")

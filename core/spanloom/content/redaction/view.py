@@ -51,10 +51,10 @@ class View:
             "\\" in source
             or ("%" in source and _ANY_PERCENT.search(source))
             or ("<" in source and _ANY_PLACEHOLDER.search(source))
-            or not (source.isascii() or _ANY_INVISIBLE.search(source) is None)
+            or not (source.isascii() or _none_of(_ANY_INVISIBLE, "\u00ad", source))
         ):
             source = self._substituted(source)
-        if not source.isascii():
+        if not (source.isascii() or _none_of(_NOT_PLAIN, "\u00a0", source)):
             for char in set(_NOT_PLAIN.findall(source)):
                 source = source.replace(char, _PLAIN[ord(char)])
         self.text = source
@@ -88,6 +88,15 @@ class View:
         if self._ends[last] < 0:
             return begin, self._sources[last] + end - self._starts[last]
         return begin, self._ends[last]
+
+
+def _none_of(sought: re.Pattern[str], in_latin: str, source: str) -> bool:
+    """Whether there is none; `in_latin` is the only one of them in Latin-1, of which most texts are."""
+    try:
+        source.encode("latin-1")
+    except UnicodeEncodeError:
+        return sought.search(source) is None
+    return in_latin not in source
 
 
 def _substitute(match: re.Match[str]) -> str:
