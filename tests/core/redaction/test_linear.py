@@ -16,6 +16,8 @@ UNITS = [
     "0171 2345678 ",
     "1234 1234 1234 1234 ", "4111 1111 1111 1111 ", "DE89", "DE89 ", "ssn 1 ", "::", "1:", "1.1.1.1.",
     "1\u200b", "٣", "A1", "((((",
+    "9a", "pas", "key=", "AA:", "1:AA", "aL1", "LLL", "2020", "-aaaa", "12:34 ", "bsn 1 ", "x+1234567", "whsec_",
+    "a.a.a.",
     '"password": "', "https://user:pass@h.com ", "alice@example.com ",
 ]  # fmt: skip
 
@@ -41,3 +43,9 @@ def test_time_grows_with_the_length(unit):
 def test_half_a_megabyte_that_matches_everywhere_is_read_to_its_end():
     text = "alice@example.com 10.0.0.7 password=geheim1; " * 10_000
     assert len(PATTERNS.find(text)) == 30_000
+
+
+@pytest.mark.parametrize("text", ["tax id 𝟎𝟎𝟎", "bsn 𝟏𝟐 𝟑", "ip 𝟏.1.1.1 here"])
+def test_digits_that_no_view_makes_plain_end_a_search_and_drop_no_text(text):
+    found = Patterns().find(text)
+    assert [f.kind for f in found] == (["IP"] if "ip" in text else [])

@@ -9,6 +9,7 @@ from functools import cache
 from stdnum import iban, luhn, numdb
 
 from .finding import Entity, Finding
+from .outline import Outline, places
 
 # As cards print them, or in one piece. Not within a decimal number, nor within an identifier.
 _CARD = re.compile(
@@ -27,18 +28,19 @@ _ISSUERS = re.compile(
 )
 
 
-_CARD_OUTLINES = (b"0" * 14, b"0000 0000", b"0000-0000", b"0000.0000", b"0000  0000")
+_FEWEST, _BEFORE, _BEHIND = 14, 6, 3  # digits of a card, and how far the pattern looks before and behind it
 
 
-def cards(text: str, shape: bytes) -> Iterator[Finding]:
+def cards(outline: Outline) -> Iterator[Finding]:
     """Numbers of an issuer's range that pass Luhn's check."""
-    if not [form for form in _CARD_OUTLINES if form in shape]:
-        return
-    for match in _CARD.finditer(text):
-        if _is_card(match[0]):
-            yield Finding(match.start(), match.end(), Entity.CARD)
-        elif match["more"] and _is_card(match["four"]):
-            yield Finding(match.start(), match.end("four"), Entity.CARD)
+    for start, end in outline.islands:
+        if outline.shape.count(b"0", start, end) < _FEWEST or not outline.near(start - _BEFORE, end + _BEHIND):
+            continue
+        for match in _CARD.finditer(outline.text, start, end + _BEHIND):
+            if _is_card(match[0]):
+                yield Finding(match.start(), match.end(), Entity.CARD)
+            elif match["more"] and _is_card(match["four"]):
+                yield Finding(match.start(), match.end("four"), Entity.CARD)
 
 
 def _is_card(written: str) -> bool:
@@ -47,24 +49,33 @@ def _is_card(written: str) -> bool:
 
 
 _IBAN = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9]{2})")
+_REACH = 200
 _LONGEST = 34 + 33  # with a separator between any two characters
 
 
-def ibans(text: str, shape: bytes) -> Iterator[Finding]:  # noqa: ARG001
+def ibans(outline: Outline) -> Iterator[Finding]:
     """As long as the country has it, with a right checksum; spaces and hyphens may group it."""
-    end = 0
-    for match in _IBAN.finditer(text):
-        length = _length(match[0][:2].upper())
-        if not length or match.start() < end:
+    text, end = outline.text, 0
+    for start in (at for first, last in outline.changed(_REACH) for at in places(outline.shape, b"aa00", first, last)):
+        if (
+            start < end
+            or _IBAN.match(text, start) is None
+            or (whole := _whole(text[start : start + 2].upper())) is None
+        ):
             continue
-        whole = rf"(?:[A-Za-z0-9][ -]?){{{length - 1}}}[A-Za-z0-9](?![A-Za-z0-9])"
-        written = re.match(whole, text[match.start() : match.start() + _LONGEST])
+        written = whole.match(text[start : start + _LONGEST])
         if written and iban.is_valid(re.sub(r"[ -]", "", written[0]).upper(), check_country=False):
-            end = match.start() + written.end()
-            yield Finding(match.start(), end, Entity.IBAN)
+            end = start + written.end()
+            yield Finding(start, end, Entity.IBAN)
 
 
 @cache
+def _whole(country: str) -> re.Pattern[str] | None:
+    """An IBAN of that country as it may be written; None where there are none."""
+    length = _length(country)
+    return re.compile(rf"(?:[A-Za-z0-9][ -]?){{{length - 1}}}[A-Za-z0-9](?![A-Za-z0-9])") if length else None
+
+
 def _length(country: str) -> int:
     """Of an IBAN of that country; 0 where there are none. The structure, `8!n10!n`, comes from the registry."""
     ((_, properties), *_) = numdb.get("iban").info(country + "00")

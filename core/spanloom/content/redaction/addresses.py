@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from .finding import Entity, Finding
+from .outline import Outline, places
 
 # Latin, Greek and Cyrillic letters. Scripts that put no space between words are left out: their words would stick to
 # the address.
@@ -16,19 +18,18 @@ _DOMAIN = re.compile(
     rf"(?:[{_LETTERS}0-9](?:[{_LETTERS}0-9-]{{0,62}})\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[{_LETTERS}]{{2,24}})"
     rf"(?![{_LETTERS}0-9])"
 )
-_AT = re.compile("@")
 _FILES = {"png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "css", "js", "ts", "pdf", "html", "json", "py", "whl"}
 _SERVICES = {"git", "svn", "hg"}  # git@github.com is no person
 _LONGEST_LOCAL = 64
 _VERSION = re.compile(r"\d+\.\d+(?:\.|$)")
 
 
-def emails(text: str, shape: bytes) -> Iterator[Finding]:  # noqa: ARG001
+def emails(outline: Outline) -> Iterator[Finding]:
     """From each `@` back and forth."""
-    for at in _AT.finditer(text):
-        here = at.start()
+    text = outline.text
+    for here in places(outline.shape, b"@"):
         before = _LOCAL.match(text[max(0, here - _LONGEST_LOCAL) : here][::-1])
-        if before is None or (after := _DOMAIN.match(text, at.end())) is None:
+        if before is None or (after := _DOMAIN.match(text, here + 1)) is None:
             continue
         local, domain = before[0][::-1].lstrip(".'-+"), after[0]
         if (
@@ -57,20 +58,56 @@ _LOOK_BACK = 16
 _PERSONAL_V6 = [ipaddress.ip_network(n) for n in ("2000::/3", "fc00::/7", "fe80::/10")]
 
 
-_V4_OUTLINE = re.compile(rb"0\.0{1,3}\.0{1,3}\.0")
-_V6_OUTLINE = re.compile(rb":(?::|[0a]{1,4}:[0a]{1,4}:[0a]{1,4}:)")  # it leaves groups out, or has eight of them
+_DOTTED = re.compile(rb"0\.0{1,3}\.0{1,3}\.0")
+_COLONS = re.compile(rb":[0-9A-Fa-f]{0,4}:")
+_ROW_OF_COLONS = re.compile(rb"[0-9A-Fa-f:]+")
+_V6_GROUPS = 8
+_REACH = 100  # characters, more than an address has together with what decides on it
 
 
-def version_4(text: str, shape: bytes) -> Iterator[Finding]:
-    """IP addresses. Loopback, unspecified and broadcast addresses say nothing about anybody."""
-    if not _V4_OUTLINE.search(shape):
-        return
-    for match in _V4.finditer(text):
+def _v4(outline: Outline) -> Iterator[re.Match[str]]:
+    """A match begins within three characters of its first dot."""
+    text, shape, at = outline.text, outline.shape, 0
+    for first, last in outline.changed(_REACH):
+        at = max(at, first)
+        while dotted := _DOTTED.search(shape, at, last):
+            start = dotted.start()
+            for begin in range(max(at, start - 2), start + 1):
+                if match := _V4.match(text, begin):
+                    at = match.end()
+                    yield match
+                    break
+            else:
+                at = start + 1
+
+
+def _v6(outline: Outline) -> Iterator[re.Match[str]]:
+    """A match begins where its row of digits and colons does, at most four digits before the first colon."""
+    text, latin, at = outline.text, outline.latin, 0
+    for begin, end in outline.changed(_REACH):
+        at = max(at, begin)
+        while colons := _COLONS.search(latin, at, end):
+            first = colons.start()
+            for start in range(first, max(-1, first - 5), -1):
+                if match := _V6.match(text, start):
+                    yield match
+                    break
+            row = _ROW_OF_COLONS.match(latin, first)
+            at = row.end() if row else first + 1
+
+
+def _in_ascii(written: str) -> str:
+    """With digits of any script as 0 to 9."""
+    return "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in written)
+
+
+def ip_addresses(outline: Outline) -> Iterator[Finding]:
+    """Versions 4 and 6. Loopback, unspecified and broadcast addresses say nothing about anybody."""
+    text = outline.text
+    for match in _v4(outline):
         before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
-        try:
-            address = ipaddress.IPv4Address(match[0]) if not re.search(r"(?:^|\.)0\d", match[0]) else None
-        except ValueError:  # written in other digits
-            continue
+        written4 = match[0] if match[0].isascii() else _in_ascii(match[0])
+        address = ipaddress.IPv4Address(written4) if not re.search(r"(?:^|\.)0\d", written4) else None
         if address is None or address.is_loopback or address.is_unspecified or match[0] == "255.255.255.255":
             continue
         if _NUMBERED.search(before) or (re.search(r"[A-Za-z]/$", before) and match[0].endswith(".0")):
@@ -78,14 +115,10 @@ def version_4(text: str, shape: bytes) -> Iterator[Finding]:
         if match[0].endswith(".0") and _PREFIX.match(text, match.end()):
             continue  # a network, and nobody's address
         yield Finding(match.start(), match.end(), Entity.IP)
-
-
-def version_6(text: str, shape: bytes) -> Iterator[Finding]:
-    """IP addresses, loopback and unspecified ones left out."""
-    if not _V6_OUTLINE.search(shape):
-        return
-    for match in _V6.finditer(text):
+    for match in _v6(outline):
         written = match[0].rstrip(":") if not match[0].endswith("::") else match[0]
+        if "::" not in written and written.count(":") != _V6_GROUPS - 1:
+            continue
         try:
             address6 = ipaddress.IPv6Address(written)
         except ValueError:

@@ -17,16 +17,8 @@ STRONG = (
     *("clave de acceso", "clave secreta"),
 )  # fmt: skip
 WEAK = ("token", "secret", "clave", "credential", "credentials", "auth")
-STEMS = (
-    *("pass", "kennwort", "mdp", "contrase", "pwd", "key", "schlüssel", "clé ", "clave", "token", "secret"),
-    *("credential", "auth"),
-)
-"""One of them is in each of these names."""
-
-
-def spaced(lower: str) -> str:
-    """`lower` as these names are written, character for character."""
-    return lower.replace("_", " ").replace("-", " ").replace(".", " ").replace("’", "'")
+SPACED = str.maketrans("_-.’", "   '")
+"""How names are written in code, to how they are written here."""
 
 
 def names_a_secret(name: str) -> bool:
@@ -35,7 +27,7 @@ def names_a_secret(name: str) -> bool:
 
 
 def _names_a_secret(name: str) -> bool:
-    called = spaced(lowered(name)).removesuffix("s")
+    called = lowered(name).translate(SPACED).removesuffix("s")
     return called.endswith(STRONG) or called in _KEPT_SECRET or called.endswith(_KEPT_ENDINGS)
 
 

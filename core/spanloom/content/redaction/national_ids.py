@@ -11,11 +11,11 @@ import importlib
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from string import ascii_letters, digits
 
 from .finding import Entity, Finding
-from .outline import outline
-from .view import COVER
-from .words import ends, lowered
+from .outline import COVER, STEMS, Outline, table
+from .words import lowered
 
 Check = Callable[[str], bool]
 
@@ -75,62 +75,34 @@ def _passport(number: str) -> bool:
     return re.fullmatch(r"[A-Z0-9]{7,10}", plain) is not None and sum(c.isdigit() for c in plain) >= 4  # noqa: PLR2004
 
 
-# Form, check, and outlines of which a text must have one.
-_FORMS: tuple[tuple[str, Check, tuple[bytes, ...]], ...] = (
-    (r"\d{3}([ -])\d{2}\1\d{4}", _american, (b"000 00 0000", b"000-00-0000")),
-    (_INSURANCE, _insurance, (b"aa000000a", b"aa 00 00 00 a", b"aa-00-00-00-a")),
-    (r"\d{2}[ -]?\d{6}[ -]?[A-Z][ -]?\d{3}", _pension, (b"000000a", b"000000 a", b"000000-a")),
-    (
-        r"\d{2}([ /-]?)\d{3}\1\d{3}\1\d{3}",
-        _any_of("de.idnr"),
-        (b"0" * 11, b"00 000 000 000", b"00/000/000/000", b"00-000-000-000"),
-    ),
-    (r"[12] ?\d{2} ?\d{2} ?\d[\dAB] ?\d{3} ?\d{3}[ -]?\d{2}", _any_of("fr.nir"), ()),
-    (
-        r"(?:\d{8}|\d{2}\.\d{3}\.\d{3})[ -]?[A-Z]",
-        _undotted("es.dni"),
-        (b"00000000a", b"00000000 a", b"00000000-a", b"00.000.000"),
-    ),
-    (
-        r"[XYZ][ -]?(?:\d{7}|\d\.\d{3}\.\d{3})[ -]?[A-Z]",
-        _undotted("es.nie"),
-        (b"0000000a", b"0000000 a", b"0000000-a", b"0.000.000"),
-    ),
-    (
-        r"[A-Za-z]{6} ?[\dLMNP-V]{2} ?[A-EHLMPRSTa-ehlmprst] ?[\dLMNP-V]{2} ?[A-Za-z][\dLMNP-V]{3} ?[A-Za-z]",
-        _any_of("it.codicefiscale"),
-        (),
-    ),
-    (r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", _any_of("be.nn"), (b"00.00.00-000.00",)),
-    (r"756\.\d{4}\.\d{4}\.\d{2}", _any_of("ch.ssn"), (b"000.0000.0000.00",)),
-    (r"\d{6}(?:\d{2})?[-+]\d{4}", _any_of("se.personnummer"), (b"000000-0000", b"000000+0000")),
-    (
-        r"\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]",
-        _any_of("fi.hetu"),
-        (b"000000-000", b"000000+000", b"000000a000"),
-    ),
-    (r"\d{3}\.\d{3}\.\d{3}-\d{2}", _any_of("br.cpf"), (b"000.000.000-00",)),
-    (r"\d{17}[\dX]", _any_of("cn.ric"), (b"0" * 17,)),
-    (r"\d{6}-[1-4]\d{6}", _any_of("kr.rrn"), (b"000000-0000000",)),
-    (r"[A-Z]{4}\d{6}[HM][A-Z]{5}[\dA-Z]\d", _any_of("mx.curp"), (b"aaaa000000aaaaaa",)),
-)
-_FRENCH = re.compile(rb"0 ?00 ?00 ?0[0a] ?000 ?000[ -]?00")
-_ITALIAN = re.compile(rb"00 ?[0a] ?00 ?[0a]000")  # letters from L on stand for digits there, but for O
-_ITALIAN_TABLE = bytes(
-    ord("0" if chr(byte) in "0123456789LMNPQRSTUV" else "a" if chr(byte).isalpha() else " ") for byte in range(128)
-) + bytes(128)
+# Form, and check. All but Italy's begin with letters, if any, and six digits with at most one sign between any two.
+_FORMS: tuple[tuple[str, Check], ...] = (
+    (r"\d{3}([ -])\d{2}\1\d{4}", _american),
+    (_INSURANCE, _insurance),
+    (r"\d{2}[ -]?\d{6}[ -]?[A-Z][ -]?\d{3}", _pension),
+    (r"\d{2}([ /-]?)\d{3}\1\d{3}\1\d{3}", _any_of("de.idnr")),
+    (r"[12] ?\d{2} ?\d{2} ?\d[\dAB] ?\d{3} ?\d{3}[ -]?\d{2}", _any_of("fr.nir")),
+    (r"(?:\d{8}|\d{2}\.\d{3}\.\d{3})[ -]?[A-Z]", _undotted("es.dni")),
+    (r"[XYZ][ -]?(?:\d{7}|\d\.\d{3}\.\d{3})[ -]?[A-Z]", _undotted("es.nie")),
+    (r"[A-Za-z]{6} ?[\dLMNP-V]{2} ?[A-EHLMPRSTa-ehlmprst] ?[\dLMNP-V]{2} ?[A-Za-z][\dLMNP-V]{3} ?[A-Za-z]", _any_of("it.codicefiscale")),  # noqa: E501
+    (r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", _any_of("be.nn")),
+    (r"756\.\d{4}\.\d{4}\.\d{2}", _any_of("ch.ssn")),
+    (r"\d{6}(?:\d{2})?[-+]\d{4}", _any_of("se.personnummer")),
+    (r"\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]", _any_of("fi.hetu")),
+    (r"\d{3}\.\d{3}\.\d{3}-\d{2}", _any_of("br.cpf")),
+    (r"\d{17}[\dX]", _any_of("cn.ric")),
+    (r"\d{6}-[1-4]\d{6}", _any_of("kr.rrn")),
+    (r"[A-Z]{4}\d{6}[HM][A-Z]{5}[\dA-Z]\d", _any_of("mx.curp")),
+)  # fmt: skip
 _BEFORE = r"(?<![A-Za-z0-9_])(?<!\d[.,/])(?<![A-Za-z0-9_]-)"
 _AFTER = r"(?![A-Za-z0-9_])(?![.,/]\d)(?!-[A-Za-z0-9])"
-_Form = tuple[re.Pattern[str], Check]
-_COMPILED: list[_Form] = [(re.compile(f"(?:{pattern}){_AFTER}"), check) for pattern, check, _ in _FORMS]
-_SIGNED = [(one, form) for form, (_, _, outlines) in zip(_COMPILED, _FORMS, strict=True) for one in outlines]
-_WHOLE = [signed for signed in _SIGNED if b"000000" in signed[0]]
-_IN_GROUPS = [signed for signed in _SIGNED if b"000000" not in signed[0]]
-_GROUPED = re.compile(rb"0[ ./-]0")  # in each of these
-_FRENCH_FORM, _ITALIAN_FORM = (
-    next(form for form, (pattern, *_) in zip(_COMPILED, _FORMS, strict=True) if pattern.startswith(begin))
-    for begin in ("[12] ", "[A-Za-z]{6}")
+_NUMBERED = (
+    pattern.replace("(", f"(?P<g{nth}>", 1).replace(r"\1", f"(?P=g{nth})") if r"\1" in pattern else pattern
+    for nth, (pattern, _) in enumerate(_FORMS)
 )
+_ANY_FORM = re.compile(f"(?:{'|'.join(_NUMBERED)}){_AFTER}")
+_COMPILED = [(re.compile(f"(?:{pattern}){_AFTER}"), check) for pattern, check in _FORMS]
+_ITALIAN = re.compile(_BEFORE + next(pattern for pattern, _ in _FORMS if pattern.startswith("[A-Za-z]{6}")) + _AFTER)
 _BEGIN = re.compile(_BEFORE + r"(?=\d{3}|\d\d[ ./-]?\d|\d[ .]?\d|[A-Z]{1,4}[ -]?\d|[A-Za-z]{6} ?[\dLMNP-V]{2})")
 
 # What a word before a number says that it is.
@@ -166,64 +138,108 @@ _NUMBER = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z]{0,6}\d(?:[ ./-]?[A-Za-z0-9]){4,
 _LONGEST = 32
 
 
-def national_ids(text: str, shape: bytes) -> Iterator[Finding]:
+_LETTERS_BEFORE, _LOOK, _LONGEST_FORM = 5, 3, 40  # of a form's first digit, with a sign; before and behind a form
+
+
+def national_ids(outline: Outline) -> Iterator[Finding]:
     """By form and checksum, and by the word before. They may overlap."""
-    forms = _forms_in(text, shape)
-    if forms:
-        for begin in _BEGIN.finditer(text):
-            for pattern, check in forms:
-                if (match := pattern.match(text, begin.start())) and check(match[0]):
-                    yield Finding(match.start(), match.end(), Entity.NATIONAL_ID)
-    lower = lowered(text)
-    for words, check in _told(lower, shape):
-        for end, _ in ends(lower, words):
-            yield from _said(text[end : end + _REACH + _LONGEST].partition(COVER)[0], end, check)
+    text = outline.text
+    for start, end in outline.islands:
+        if not outline.near(start - _LETTERS_BEFORE - _LOOK, end + _LONGEST_FORM):
+            continue
+        for begin in _BEGIN.finditer(text, max(0, start - _LETTERS_BEFORE), end):
+            yield from _formed(text, begin.start())
+    for start in _italian_places(outline):
+        yield from _formed(text, start)
+    yield from _said_so(outline)
 
 
-def _forms_in(text: str, shape: bytes) -> list[_Form]:
-    """The forms that may be there, by the outline."""
-    forms: list[_Form] = []
-    if b"000000" in shape:
-        forms += [form for one, form in _WHOLE if one in shape]
-    if _GROUPED.search(shape):
-        forms += [form for one, form in _IN_GROUPS if one in shape]
-    if _FRENCH.search(shape):
-        forms.append(_FRENCH_FORM)
-    if _ITALIAN.search(outline(text, _ITALIAN_TABLE)):
-        forms.append(_ITALIAN_FORM)
-    return forms
+def _formed(text: str, start: int) -> Iterator[Finding]:
+    if _ANY_FORM.match(text, start):
+        for pattern, check in _COMPILED:
+            if (match := pattern.match(text, start)) and check(match[0]):
+                yield Finding(start, match.end(), Entity.NATIONAL_ID)
 
 
-_Group = tuple[tuple[str, ...], Check]
-
-# All but these check six digits or more in a row: that is what is looked for first, and then for a word before it.
-_ROW = re.compile(rb"0(?:[ ./-]?0){5,}")
-_ANY_IN = {  # by the first word of a group: the least digits of its numbers, and what is in one of its words
-    "bsn": (1, ("bsn", "burgerserv")),  # which is filled up with zeros
-    "passport": (4, ("pass", "ausweis", "pasap", "paspo", "carte d")),
-    "ssn": (9, ("ssn", "social s", "itin", "tax")),
-}
-_FREE = [
-    (least, stem, group)
-    for group in _WORDS
-    if group[0][0] in _ANY_IN
-    for least, stems in [_ANY_IN[group[0][0]]]
-    for stem in stems
-]
-_IN_A_ROW = [group for group in _WORDS if group[0][0] not in _ANY_IN]
-_WORD_BEFORE = re.compile("|".join(re.escape(word) for words, _ in _IN_A_ROW for word in words))
-_LONGEST_WORD, _LONGEST_NUMBER = 24, 6 + 1 + 2 * 17
-_WINDOW = _LONGEST_WORD + _REACH + _LONGEST_NUMBER
+# Codice fiscale: the digits may be letters, and the last three before the last letter stand together.
+_OMOCODIA = table({digits + "LMNPQRSTUV": "0", "".join(set(ascii_letters) - set("LMNPQRSTUV")): "a"})
+_LETTER = ord("a")
+_THREE = re.compile(rb"000+")
+_TO_LETTER, _SPACES = 11, 4  # from the beginning to the letter before the three, and how many spaces may stand between
 
 
-def _told(lower: str, shape: bytes) -> list[_Group]:
-    """The groups of which a word may stand before a number."""
-    digits = shape.count(b"0")
-    told = [group for least, stem, group in _FREE if digits >= least and stem in lower]
-    for row in _ROW.finditer(shape):
-        if _WORD_BEFORE.search(lower, max(0, row.start() - _WINDOW), row.start()):
-            return told + _IN_A_ROW
-    return told
+def _italian_places(outline: Outline) -> Iterator[int]:
+    for first, last in outline.changed(_LONGEST_FORM):
+        strokes, shape = outline.latin[first:last].translate(_OMOCODIA), outline.shape
+        for three in _THREE.finditer(strokes):
+            begin, end = three.span()
+            letters = [first + begin - 1] if begin and strokes[begin - 1] == _LETTER else []
+            if shape.find(b"a", first + begin, first + end) >= 0:
+                # Behind that, letters stand before where it would begin; other scripts' digits do not count as such.
+                farthest = end - 3 if outline.foreign else min(end - 3, begin + _TO_LETTER + _SPACES + 1)
+                letters += [at for at in range(first + begin, first + farthest) if shape[at] == _LETTER]
+            for letter in letters:
+                for start in range(letter - _TO_LETTER, max(-1, letter - _TO_LETTER - _SPACES - 1), -1):
+                    if _ITALIAN.match(outline.text, start):
+                        yield start
+
+
+# Most of these numbers have six digits together but for signs, so their words are sought before islands only.
+# A passport's may have less, a Dutch one is filled up with zeros, and an American's is read through letters.
+_ANYWHERE = {check for words, check in _WORDS if "passport" in words or "bsn" in words}
+_ANYWHERE_BY_STEM: dict[bytes, list[tuple[str, int, Check]]] = {}
+for _words, _check in _WORDS:
+    if _check in _ANYWHERE:
+        for _word in _words:
+            _stem = next(stem for stem in STEMS if stem in _word)
+            _ANYWHERE_BY_STEM.setdefault(_stem.encode("latin-1"), []).append((_word, _word.index(_stem), _check))
+_WHOLE = 4  # letters: as long as that, no letter may follow; longer words may have endings
+_START = re.compile(rb"[a-z\xe0-\xf6\xf8-\xff]+")
+_STEM = 5  # letters
+_BY_STEM: dict[bytes, list[tuple[str, Check]]] = {}
+for _words, _check in _WORDS:
+    if _check not in _ANYWHERE:
+        for _word in _words:
+            _BY_STEM.setdefault(_START.match(_word.encode("latin-1"))[0][:_STEM], []).append((_word, _check))  # type: ignore[index]
+_LONGEST_WORD = max(len(word) for words, _ in _WORDS for word in words)
+_FARTHEST = _REACH + 6 + _LONGEST_WORD  # from a word to the number's first digit, behind letters
+_FIRST = frozenset(_BY_STEM)
+_WORDS_ONLY = bytes(i if _START.match(bytes([i])) else 32 for i in range(256))
+_ITIN = re.compile(rb"9(?=(?:(?:[ ./-]?[A-Za-z]){0,9}[ ./-]?[0-9]){8})")
+
+
+def _said_so(outline: Outline) -> Iterator[Finding]:
+    lower, end = outline.lower, 0
+    numbers = [start for start, _ in outline.islands]
+    for first, last in outline.changed(4 * _FARTHEST):
+        numbers += [match.start() for match in _ITIN.finditer(outline.latin, first, last)]
+    for number in sorted(numbers):
+        begin = max(end, number - _FARTHEST)
+        end = number
+        if not outline.near(begin - 1, number + 2 * _FARTHEST) or _FIRST.isdisjoint(
+            [word[:_STEM] for word in lower[begin:end].translate(_WORDS_ONLY).split()]
+        ):
+            continue
+        for start in _START.finditer(lower, begin, end):
+            for word, check in _BY_STEM.get(start[0][:_STEM], ()):
+                yield from _behind(outline, start.start(), word, check)
+    for place, stem in outline.occurrences():
+        for word, before, check in _ANYWHERE_BY_STEM.get(stem, ()):
+            yield from _behind(outline, place - before, word, check)
+
+
+def _behind(outline: Outline, start: int, word: str, check: Check) -> Iterator[Finding]:
+    """The number that is behind `word`, if the word stands at `start` and the number is one of its kind."""
+    text, lower = outline.text, outline.lower
+    end = start + len(word)
+    if (
+        start >= 0
+        and lower.startswith(word.encode("latin-1", "replace"), start)
+        and (not outline.foreign or lowered(text[start:end]) == word)
+        and not text[max(0, start - 1) : start].isalpha()
+        and not (len(word) <= _WHOLE and text[end : end + 1].isalpha())
+    ):
+        yield from _said(text[end : end + _REACH + _LONGEST].partition(COVER)[0], end, check)
 
 
 def _said(text: str, offset: int, check: Check) -> Iterator[Finding]:

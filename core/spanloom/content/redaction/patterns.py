@@ -6,22 +6,20 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from operator import attrgetter
 
 from ...errors import ConfigurationError
 from .finding import Entity, Finding
-from .outline import is_worth_a_look, outline
+from .outline import Outline
 from .view import View
 
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "BE", "AT", "CH", "PT", "PL")
 """Whose phone numbers are known as they are written at home."""
 
-Detector = Callable[[str, bytes], Iterator[Finding]]
-"""Finds one kind in a text, of which it is told the `outline` too."""
+Detector = Callable[[Outline], Iterator[Finding]]
 
 # Where two overlap the first wins, then the longer, then the earlier.
 _ORDER = (Entity.SECRET, Entity.EMAIL, Entity.IBAN, Entity.CARD, Entity.NATIONAL_ID, Entity.IP, Entity.PHONE)
-_RANK = {kind: rank for rank, kind in enumerate(_ORDER)}
+_RANK: dict[str, int] = {kind: rank for rank, kind in enumerate(_ORDER)}
 _ROUNDS = 4
 _REGION = re.compile("[A-Z]{2}")
 
@@ -49,61 +47,55 @@ class Patterns:
 
     def find(self, text: str) -> Sequence[Finding]:
         """The findings in `text`, in order, without overlaps; a secret wins over what it contains."""
-        if not is_worth_a_look(text):
+        outline = Outline(text)
+        if not outline.promises():
             return ()
         view = View(text)
+        as_it_is = view.text == text
+        if not as_it_is:
+            outline = Outline(view.text)
         found: list[Finding] = []
         # What lost against a neighbour may show a smaller finding once that is covered: redacting again finds nothing.
         for _ in range(_ROUNDS):
-            candidates = self._candidates(view.text, seen=view.text is text)
-            if not candidates:
+            here = _apart(self._candidates(outline), len(outline.text))
+            if not here:
                 break
-            here = _apart(candidates, len(view.text))
-            found += [Finding(*view.source(f.start, f.end), f.kind) for f in here]
-            view.cover(here)
-        return sorted(found, key=_start) if found else ()
+            found += here if as_it_is else [Finding(*view.source(f.start, f.end), f.kind) for f in here]
+            outline = outline.covered([(f.start, f.end) for f in here])
+        return sorted(found, key=lambda f: f.start)
 
-    def _candidates(self, text: str, *, seen: bool) -> list[Finding]:
-        """`seen`: it is known that the text is worth a look."""
-        shape = outline(text)
-        entities = self.entities
-        found: list[Finding] = []
-        for kind, sign, detector in _detectors(self.regions):
-            if kind in entities and (sign in shape if sign else seen or is_worth_a_look(text)):
-                found.extend(detector(text, shape))
-        return found
-
-
-_start = attrgetter("start")
+    def _candidates(self, outline: Outline) -> Iterator[Finding]:
+        for kind, signs, detector in _detectors(tuple(self.regions)):
+            if kind in self.entities and signs(outline):
+                yield from detector(outline)
 
 
 @cache
-def _detectors(regions: tuple[str, ...]) -> tuple[tuple[Entity, bytes, Detector], ...]:
-    """What finds each kind, and what a text's outline must contain for it; of secrets, that it is worth a look."""
+def _detectors(regions: tuple[str, ...]) -> tuple[tuple[Entity, Callable[[Outline], bool], Detector], ...]:
+    """What finds each kind, and what a text must contain for it."""
     from .accounts import cards, ibans  # noqa: PLC0415 - these load numbering plans
-    from .addresses import emails, version_4, version_6  # noqa: PLC0415
+    from .addresses import emails, ip_addresses  # noqa: PLC0415
     from .national_ids import national_ids  # noqa: PLC0415
     from .phones import Phones  # noqa: PLC0415
     from .secrets import secrets  # noqa: PLC0415
 
     return (
-        (Entity.SECRET, b"", secrets),
-        (Entity.EMAIL, b"@", emails),
-        (Entity.IBAN, b"aa00", ibans),
-        (Entity.CARD, b"0000", cards),
-        (Entity.NATIONAL_ID, b"0", national_ids),
-        (Entity.IP, b"0.0", version_4),
-        (Entity.IP, b":", version_6),
-        (Entity.PHONE, b"0", Phones(regions)),
+        (Entity.SECRET, Outline.promises, secrets),
+        (Entity.EMAIL, lambda outline: b"@" in outline.shape, emails),
+        (Entity.IBAN, lambda outline: b"00" in outline.shape, ibans),
+        (Entity.CARD, lambda outline: bool(outline.islands), cards),
+        (Entity.NATIONAL_ID, lambda outline: b"0" in outline.shape, national_ids),
+        (Entity.IP, lambda outline: b"0.0" in outline.shape or b":" in outline.shape, ip_addresses),
+        (Entity.PHONE, lambda outline: bool(outline.islands), Phones(regions)),
     )
 
 
-def _apart(candidates: Collection[Finding], size: int) -> list[Finding]:
+def _apart(candidates: Iterator[Finding], size: int) -> list[Finding]:
     """The best of those that overlap, in order; `size` is the text's."""
     kept: list[Finding] = []
     covered = bytearray(size)
-    for finding in sorted(candidates, key=lambda f: (_RANK[Entity(f.kind)], f.start - f.end, f.start)):
+    for finding in sorted(candidates, key=lambda f: (_RANK[f.kind], f.start - f.end, f.start)):
         if 1 not in covered[finding.start : finding.end]:
             kept.append(finding)
             covered[finding.start : finding.end] = b"\1" * (finding.end - finding.start)
-    return sorted(kept, key=_start)
+    return sorted(kept, key=lambda f: f.start)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import pairwise
+from string import ascii_uppercase, digits
 
 import phonenumbers
 
 from .finding import Entity, Finding
-from .outline import outline
-from .view import COVER
+from .outline import COVER, Outline, table
+from .verdicts import Verdicts
 
 _BEFORE = r"(?<![A-Za-z0-9_+])(?<!\d[.,])(?<![A-Za-z0-9_/]-)"
 _AFTER = r"(?![A-WYZa-wyz0-9_])(?![xX]\D)(?![.,/-]\d)"  # an extension may follow: x12
@@ -19,38 +18,14 @@ _ABROAD = re.compile(_BEFORE + r"\(?(?:\+ ?|00 ?)[1-9](?:[ ./()-]{0,3}\d){6,14}"
 _AT_HOME = re.compile(_BEFORE + r"(?<![A-Za-z0-9_]/)\(?\d(?:[ ./()-]{0,2}\d){6,13}" + _AFTER)
 _LAST_GROUP = re.compile(r" [ ./()-]*[\d./-]+$")  # what stands behind a space may be another number
 
-_LONG_ENOUGH = re.compile(rb"0(?:[ ./()-]{0,3}0){6}")  # in a text's outline: no number is shorter
-
-# No phone number, whatever the digits say; and what a text's outline must have for it.
-_LOOKALIKES = (
-    (r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}", rb"-[0a]{4}-[0a]{4}-[0a]{4}-"),  # UUID
-    (  # 2024-07-18
-        r"(?<!\d)(?:19|20)\d\d(?P<a>[-/. ])(?:0?[1-9]|1[0-2])(?P=a)(?:0?[1-9]|[12]\d|3[01])(?!\d)",
-        rb"0000[-/. ]00?[-/. ]0",
-    ),
-    (  # 18.07.2024, 07/18/2024
-        r"(?<!\d)(?:0?[1-9]|[12]\d|3[01])(?P<b>[-/. ])(?:0?[1-9]|[12]\d|3[01])(?P=b)(?:19|20)\d\d(?!\d)",
-        rb"0[-/. ]00?[-/. ]0000",
-    ),
-    (  # an IBAN with a slip
-        r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -][A-Z0-9]{4}){2,7}(?:[ -][A-Z0-9]{1,3})?(?![A-Za-z0-9])",
-        rb"aa00[ -]",
-    ),
-    (r"(?<![\d:])\d\d?:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\d:])", rb"0:00"),  # 12:30:05.123
+# No phone number, whatever the digits say.
+_LOOKALIKE = re.compile(
+    r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # UUID
+    r"|(?<!\d)(?:19|20)\d\d([-/. ])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])(?!\d)"  # 2024-07-18
+    r"|(?<!\d)(?:0?[1-9]|[12]\d|3[01])([-/. ])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d(?!\d)"  # 18.07.2024, 07/18/2024
+    r"|(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -][A-Z0-9]{4}){2,7}(?:[ -][A-Z0-9]{1,3})?(?![A-Za-z0-9])"  # an IBAN with a slip
+    r"|(?<![\d:])\d\d?:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\d:])"  # 12:30:05.123
 )
-_LOOKALIKE_OUTLINES = tuple(re.compile(form) for _, form in _LOOKALIKES)
-
-
-@cache
-def _any_lookalike(which: tuple[int, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(_LOOKALIKES[n][0] for n in which))
-
-
-def _without_lookalikes(text: str, shape: bytes) -> str:
-    """`text` with what is no number covered."""
-    which = tuple([n for n, form in enumerate(_LOOKALIKE_OUTLINES) if form.search(shape)])
-    return _any_lookalike(which).sub(lambda m: "\1" * len(m[0]), text) if which else text
-
 
 _SAYS_PHONE = re.compile(
     r"\b(?:tel|tél|telephone|téléphone|telefono|teléfono|telefon|telefonnummer|phone|phones|cell|mobile|mobil|móvil"
@@ -74,10 +49,92 @@ _SAYS_OTHER = re.compile(
     r"[ \t.:#°º=\"'-]{0,6}$",
     re.IGNORECASE,
 )
+# One of these is in whatever `_SAYS_PHONE` finds, and one of those ends whatever `_SAYS_OTHER` does.
+_PHONE_STEMS = (
+    *("tel", "tél", "phone", "cel", "mobil", "móvil", "handy", "portable", "fax", "whatsapp", "sms", "text", "call"),
+    *(
+        "dial",
+        "ring",
+        "reach",
+        "hotline",
+        "nummer",
+        "durchwahl",
+        "ruf",
+        "erreich",
+        "appel",
+        "joi",
+        "llam",
+        "llám",
+        "num",
+        "núm",
+    ),
+)
+_PHONE_PARTS = ("phone", "telefon", "téléphone", "teléfono")
+_PHRASES = {"ring", "contact", "my", "meine", "mon", "mi"}  # begin with these
+_PHONE_WORDS = frozenset(
+    word for word in re.split(r"[|()]", _SAYS_PHONE.pattern.partition("(?:")[2].rpartition(")")[0]) if word.isalpha()
+) - {"me", "us", "him", "her"}
+_WORD = re.compile(r"\w+")
+_OTHER_WORDS = (
+    *(
+        "order",
+        "invoice",
+        "ticket",
+        "tracking",
+        "shipment",
+        "parcel",
+        "sku",
+        "isbn",
+        "issn",
+        "ean",
+        "gtin",
+        "upc",
+        "doi",
+    ),
+    *("ref", "reference", "case", "batch", "serial", "part", "model", "version", "build", "commit", "id", "ids", "uid"),
+    *("uuid", "key", "price", "total", "amount", "sum", "population", "article", "item", "account", "customer"),
+    *(
+        "bestellung",
+        "rechnung",
+        "auftrag",
+        "artikel",
+        "kunde",
+        "kunden",
+        "sendung",
+        "vorgang",
+        "preis",
+        "summe",
+        "betrag",
+    ),
+    *(
+        "konto",
+        "aktenzeichen",
+        "commande",
+        "facture",
+        "colis",
+        "suivi",
+        "référence",
+        "dossier",
+        "série",
+        "prix",
+        "montant",
+    ),
+    *("client", "compte", "pedido", "factura", "envío", "seguimiento", "referencia", "expediente", "serie", "artículo"),
+    *("precio", "importe", "cliente", "cuenta", "timestamp", "ts", "seed", "offset", "page", "nummer", "_id", "_no"),
+    *("zeichen", "№"),
+    *("no", "nr", "num", "number", "nummer", "número", "numéro", "code", "is", "was", "ist", "war", "est", "es"),
+    *("of", "de", "von", "n"),
+)
+_OTHER_ENDS = tuple(
+    word for word in _OTHER_WORDS if not any(word != end and word.endswith(end) for end in _OTHER_WORDS)
+)
+_BEHIND_OTHER = " \t.:#°º=\"'-\n"
 _UNIT = re.compile(
     r"\s?(?:€|\$|£|%|EUR\b|USD\b|GBP\b|CHF\b|euros?\b|dollars?\b|kg\b|km\b|ms\b|bytes\b|tokens\b|people\b|habit)"
 )
-_REACH, _NEAR = 40, 16
+_REACH, _NEAR, _UNIT_REACH = 40, 16, 16
+_LEAD, _BEHIND = 3, 2  # characters before the first digit, `(+ `, and how far the patterns look behind the last
+_LOOKALIKE_SIGNS = table({digits + ascii_uppercase + "abcdef" + " :.,/()+-": "l"}, rest="x")
 
 # How national numbers are written: groups of digits, and where.
 _PLAIN_GROUPS = {
@@ -98,6 +155,7 @@ _FIXED_LENGTH = {"FR", "GB", "ES", "PT", "PL", "BE", "CH"}
 _BARE = re.compile(r"0[1-9]\d{8,10}")  # with nothing said about it
 _SHORTEST, _SHORTEST_UNSAID, _SHORTEST_BARE, _SHORTEST_ABROAD, _LONGEST = 7, 8, 9, 10, 15
 
+_SAID, _UNSAID = "=", "-"
 _TRIMS = 4  # how often what follows a number is taken off again
 
 
@@ -106,22 +164,23 @@ class Phones:
 
     def __init__(self, regions: Sequence[str]) -> None:
         self.regions = tuple(regions)
+        self._abroad, self._at_home = Verdicts(_number_abroad), Verdicts(self._decided)
 
-    def __call__(self, text: str, shape: bytes) -> Iterator[Finding]:
-        if not _LONG_ENOUGH.search(shape):
+    def __call__(self, outline: Outline) -> Iterator[Finding]:
+        spots = list(_spots(outline))
+        if not spots:
             return
-        bare = _without_lookalikes(text, shape)
-        if bare is not text and not _LONG_ENOUGH.search(outline(bare)):
-            return
-        text = bare
+        text = _without_lookalikes(outline, spots)
         taken = [
             (match.start(), match.start() + length)
-            for match in _ABROAD.finditer(text)
-            if (length := _number_abroad(match[0])) and not _UNIT.match(text, match.start() + length)
+            for start, end, *_ in spots
+            if "+" in text[start : start + _LEAD] or text.find("00", start, end) >= 0
+            for match in _ABROAD.finditer(text, start, end)
+            if (length := self._abroad(match[0])) and not _UNIT.match(text, match.start() + length)
         ]
         for start, end in taken:
             yield Finding(start, end, Entity.PHONE)
-        for (_, before), (after, _) in pairwise([(0, 0), *taken, (len(text), len(text))]):
+        for before, after in _between(spots, taken):
             for match in _AT_HOME.finditer(text, before, after):
                 if length := self._number_at_home(text, match):
                     yield Finding(match.start(), match.start() + length, Entity.PHONE)
@@ -132,12 +191,16 @@ class Phones:
         said = _said(text[max(0, match.start() - _REACH) : match.start()].rpartition(COVER)[2])
         if said is False or _UNIT.match(text, match.end()):
             return 0
-        written = match[0]
+        return self._at_home((_SAID if said else _UNSAID) + match[0])
+
+    def _decided(self, marked: str) -> int:
+        """How many characters of a writing, behind the mark that says whether words say what it is, are a number."""
+        said, written = marked[0] == _SAID, marked[1:]
         for _ in range(_TRIMS):
             digits = re.sub(r"\D", "", written)
             if len(digits) < (_SHORTEST if said else _SHORTEST_UNSAID):
                 return 0
-            regions = self._plausible(written, digits, said=said is True)
+            regions = self._plausible(written, digits, said=said)
             check = _is_likely if written == digits and not said else _is_valid
             if any(check(written, region) for region in regions) or (
                 _AMERICAN.fullmatch(written) and "US" in self.regions  # told by its form, in an area not given too
@@ -170,13 +233,113 @@ class Phones:
         return [region for region in _PLAIN_GROUPS.get(groups, ()) if region in self.regions]
 
 
+def _spots(outline: Outline) -> Iterator[tuple[int, int, int, int]]:
+    """Where phone numbers could be, and how far what decides on them reaches: to the end of a row of signs that
+    lookalikes are made of, since none begins or ends within another such row."""
+    for start, end in outline.islands:
+        if outline.shape.count(b"0", start, end) >= _SHORTEST:
+            strokes = outline.strokes(_LOOKALIKE_SIGNS)
+            first = strokes.rfind(b"x", 0, max(0, start - _LEAD - _REACH)) + 1
+            last = strokes.find(b"x", end + _UNIT_REACH)
+            last = len(strokes) if last < 0 else last
+            if outline.near(first - _LEAD, last + _UNIT_REACH):
+                yield max(0, start - _LEAD), end + _BEHIND, first, last
+
+
+def _without_lookalikes(outline: Outline, spots: Sequence[tuple[int, int, int, int]]) -> str:
+    """The text, in which lookalikes near `spots` are struck out."""
+    text = outline.text
+    pieces: list[str] = []
+    at = read = 0
+    for _, _, first, last in spots:
+        if last > read:
+            for start in _lookalike_places(outline, max(first, read), last):
+                if start >= at and (match := _LOOKALIKE.match(text, start)):
+                    pieces += text[at:start], "\1" * (match.end() - start)
+                    at = match.end()
+            read = last
+    return "".join(pieces) + text[at:] if pieces else text
+
+
+_UUID = re.compile(rb"-(?=[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-)")
+_YEAR = re.compile(rb"(?:19|20)(?=[0-9][0-9])")
+_DATE_SIGNS = b"-/. "
+
+
+def _lookalike_places(outline: Outline, start: int, end: int) -> list[int]:
+    """Where one could begin, in order."""
+    latin, shape = outline.latin, outline.shape
+    found = (
+        [match.start() - 8 for match in _UUID.finditer(latin, start, end)] if latin.find(b"-", start, end) >= 0 else []
+    )
+    for match in _YEAR.finditer(latin, start, end):
+        at = match.start()
+        if latin[at + 4 : at + 5] in _DATE_SIGNS:
+            found.append(at)
+        if latin[at - 1 : at] in _DATE_SIGNS:
+            found += at - 6, at - 5, at - 4
+    at = shape.find(b"aa00", start, end)
+    while at >= 0:
+        found.append(at)
+        at = shape.find(b"aa00", at + 1, end)
+    at = shape.find(b"0:00", start, end)
+    while at >= 0:
+        found += at - 1, at
+        at = shape.find(b"0:00", at + 1, end)
+    return sorted(at for at in found if at >= start)
+
+
+def _between(spots: Sequence[tuple[int, int, int, int]], taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What is left of `spots` where `taken` are cut out; both are in order."""
+    first = 0
+    for start, end, *_ in spots:
+        while first < len(taken) and taken[first][1] <= start:
+            first += 1
+        at, nth = start, first
+        while nth < len(taken) and taken[nth][0] < end:
+            if at < taken[nth][0]:
+                yield at, taken[nth][0]
+            at = taken[nth][1]
+            nth += 1
+        if at < end:
+            yield at, end
+
+
 def _said(before: str) -> bool | None:
     """Whether the words before say that it is a phone number (True), or something else (False)."""
-    if _SAYS_PHONE.search(before, max(0, len(before) - _NEAR)):
+    lower = before.lower()
+    if not _is_latin(before):  # outside of Latin-1 a letter may be another's other case
+        if _SAYS_PHONE.search(before, max(0, len(before) - _NEAR)):
+            return True
+        if _SAYS_OTHER.search(before):
+            return False
+        return True if _SAYS_PHONE.search(before) else None
+    last = _says_phone(lower) if _any_in(_PHONE_STEMS, lower) else -1
+    if last >= max(0, len(before) - _NEAR):
         return True
-    if _SAYS_OTHER.search(before):
+    if ("#" in before or lower.rstrip(_BEHIND_OTHER).endswith(_OTHER_ENDS)) and _SAYS_OTHER.search(before):
         return False
-    return True if _SAYS_PHONE.search(before) else None
+    return True if last >= 0 else None
+
+
+def _says_phone(lower: str) -> int:
+    """Where the last begins that `_SAYS_PHONE` would find; -1 if it finds none."""
+    last = max(map(lower.rfind, _PHONE_PARTS))
+    for word in _WORD.finditer(lower):
+        if word[0] in _PHONE_WORDS or (word[0] in _PHRASES and _SAYS_PHONE.match(lower, word.start())):
+            last = max(last, word.start())
+    return last
+
+
+def _is_latin(text: str) -> bool:
+    return text.isascii() or max(text) <= "\xff"
+
+
+def _any_in(stems: Sequence[str], text: str) -> bool:
+    for stem in stems:  # noqa: SIM110 - twice as fast as any()
+        if stem in text:
+            return True
+    return False
 
 
 def _number_abroad(written: str) -> int:

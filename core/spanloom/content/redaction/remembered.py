@@ -13,7 +13,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from .finding import Finding, Redactor
-from .outline import is_worth_a_look
+from .outline import Outline
 from .patterns import Patterns
 
 _TEXTS = 20_000
@@ -65,7 +65,7 @@ class Remembered:
         if len(text) < _LEAST_CHARACTERS:
             if not self._quick:
                 return self.redactor.find(text)
-            if not is_worth_a_look(text):
+            if not Outline(text).promises():
                 return ()
         data = text.encode("utf-8", "surrogatepass")
         digest = blake2b(data, key=self._key, digest_size=_DIGEST_BYTES).digest()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from string import ascii_letters, digits
 
 from .finding import Entity, Finding
-from .names import STEMS, STRONG, WEAK, spaced
-from .words import ends, lowered
+from .names import SPACED, STRONG, WEAK
+from .outline import STEMS, Outline, places, table
+from .words import lowered
 
+_NAME = ascii_letters + digits + "_-"
 # Each may begin only where nothing that it may contain stands before it, so that a text is read once.
+# What is added here must begin with `_ROW` or more letters, digits, `_`, `-` and `.`, or be told by `_key_places`.
 _KEY = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
     r"sk-(?:ant|proj|svcacct|admin|or|lf|None)-[A-Za-z0-9_-]{16,}"  # Anthropic, OpenAI, OpenRouter, Langfuse
@@ -77,79 +81,110 @@ _CODE = re.compile(
 _SHORT, _LONG, _OPAQUE = 3, 8, 16
 
 
-# Of what nearly every key has: a long run of its letters, and one of these in it. All of them are in `_KEY`.
-_KEY_LETTERS = bytes(97 if chr(byte).isalnum() or chr(byte) in "_-" else 32 for byte in range(128)) + b" " * 128
-_KEY_RUN, _KEY_HEAD = b"a" * 15, 16  # and what may stand before the run: `dt0c01.`, `123456789:`
-_KEY_SIGNS = (
-    *("sk-", "sk_", "rk_", "pk-lf-", "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
-    *("github_pat_", "glpat-", "glptt-", "gldt-", "glrt-", "xox", "xapp-", "AIza", "ya29.", "GOCSPX-", "lsv2_", "hf_"),
-    *("gsk_", "xai-", "pplx-", "r8_", "pcsk_", "tvly-", "nvapi-", "npm_", "pypi-", "dop_v1_", "dapi", "hvs.", "SG."),
-    *("shpat_", "shpca_", "shppa_", "shpss_", "sq0atp-", "sq0csp-", "glsa_", "NRAK-", "dt0", "hcaik_", "phc_", "phx_"),
-    *("lin_api_", "ntn_", "sbp_", "SK", ":AA"),
-)
+_TOKENS = table({_NAME + ".": "t"}, rest=" ")
+_ROW = b"t" * 13
+_OF_OTHER_SIGNS = (b"whsec_", b"glc_", b"sntry")  # what follows these may hold `+`, `/` and `=`
+_TELEGRAM = range(8, 11)  # digits before `:AA`
 
 
-def _may_hold_a_key(text: str) -> bool:
-    if "eyJ" in text or "whsec_" in text or "glc_" in text or "sntry" in text:  # whose letters have others among them
-        return True
-    letters = text.encode("ascii", "replace").translate(_KEY_LETTERS)
-    at = letters.find(_KEY_RUN)
-    while at >= 0:
-        end = letters.find(b" ", at)
-        run = text[max(0, at - _KEY_HEAD) : end if end >= 0 else len(text)]
-        if [sign for sign in _KEY_SIGNS if sign in run]:
-            return True
-        at = letters.find(_KEY_RUN, end) if end >= 0 else -1
-    return False
-
-
-def secrets(text: str, shape: bytes) -> Iterator[Finding]:  # noqa: ARG001
+def secrets(outline: Outline) -> Iterator[Finding]:
     """Only the secret itself: of `password=hunter2`, `hunter2`. They may overlap."""
-    for start, end in _spans(text):
+    for start, end in _spans(outline):
         if start < end:
             yield Finding(start, end, Entity.SECRET)
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
-    if _may_hold_a_key(text):
-        for match in _KEY.finditer(text):
-            yield match.span()
+def _spans(outline: Outline) -> Iterator[tuple[int, int]]:
+    text = outline.text
+    yield from _keys(outline)
     if "-----BEGIN" in text:
         for match in _PRIVATE_KEY.finditer(text):
             yield match.span()
-    if "hooks.slack.com/" in text or "/api/webhooks/" in text:
+    if "/" in text and ("hooks.slack.com/" in text or "/api/webhooks/" in text):
         for match in _WEBHOOK.finditer(text):
             yield match.span(match.lastindex or 0)
-    if "://" in text and "@" in text:
+    if "@" in text and "/" in text and "://" in text:
         for match in _USERINFO.finditer(text):
             name, colon, password = match[1].partition(":")
             if (colon and password and not _NO_VALUE.fullmatch(password)) or (not colon and _opaque(name)):
                 yield match.span(1)
-    if "=" in text:
+    if "=" in text and ("&" in text or "?" in text or ";" in text or "#" in text):
         for match in _PARAMETER.finditer(text):
             if not _NO_VALUE.fullmatch(match["value"]) and (match["always"] or _opaque(match["value"])):
                 yield match.span("value")
-    lower = lowered(text)
-    if "authorization" in lower or "bearer" in lower or "basic" in lower:
+    occurrences = outline.occurrences()
+    if any(stem in _SCHEMES and outline.lower.startswith(_SCHEMES[stem], at) for at, stem in occurrences):
         for match in _HEADER.finditer(text):
             kind = "value" if match["value"] else "bearer" if match["bearer"] else "basic"
             if not _NO_VALUE.fullmatch(match[kind]) and _mixed(match[kind]):
                 yield match.span(kind)
-    yield from _named(text, spaced(lower))
+    if occurrences:
+        yield from _named(outline, occurrences)
 
 
-_WITH_STEM = [{stem: [n for n in names if stem in n] for stem in STEMS} for names in (WEAK, STRONG)]
+def _keys(outline: Outline) -> Iterator[tuple[int, int]]:
+    at = 0
+    for start in sorted(_key_places(outline)):
+        if start >= at and (match := _KEY.match(outline.text, start)):
+            at = match.end()
+            yield match.span()
 
 
-def _named(text: str, spaced: str) -> Iterator[tuple[int, int]]:
+def _key_places(outline: Outline) -> set[int]:
+    """Where a key could begin: with a row, behind a dot in it, or as the few do that hold other signs."""
+    latin, found = outline.latin, set()
+    for start, end in _rows(outline):
+        at = start
+        while at >= 0:
+            found.add(at)
+            at = latin.find(b".", at, end) + 1 or -1
+    if b"_" in latin:
+        for sign in _OF_OTHER_SIGNS:
+            found.update(places(latin, sign))
+    if b":AA" in latin:
+        found.update(at - size for at in places(latin, b":AA") for size in _TELEGRAM if at >= size)
+    return found
+
+
+def _rows(outline: Outline) -> Iterator[tuple[int, int]]:
+    if outline.foreign:  # other scripts' digits are none of a key's
+        tokens = outline.text.encode("latin-1", "replace").translate(_TOKENS)
+    else:
+        tokens = outline.strokes(_TOKENS)
+    start = tokens.find(_ROW)
+    while start >= 0:
+        end = tokens.find(b" ", start)
+        end = len(tokens) if end < 0 else end
+        yield start, end
+        start = tokens.find(_ROW, end)
+
+
+_NAMES: dict[bytes, list[tuple[bytes, int, bool]]] = {}  # by their stems: how far these stand behind their begin
+for _names, _strong in ((STRONG, True), (WEAK, False)):
+    for _name in _names:
+        _stem = next(stem for stem in STEMS if stem in _name)
+        _NAMES.setdefault(_stem.encode("latin-1"), []).append((_name.encode("latin-1"), _name.index(_stem), _strong))
+_SCHEMES = {b"auth": b"authorization", b"bearer": b"bearer", b"basic": b"basic"}
+_SPACED = table({"_-.": " "})
+_WHOLE = 4  # letters: as long as that, no letter may follow; longer names may have endings
+
+
+def _named(outline: Outline, occurrences: list[tuple[int, bytes]]) -> Iterator[tuple[int, int]]:
     """Whose name stands before: `password=…`, `<password>…</`, "the password is …"."""
-    stems = [stem for stem in STEMS if stem in spaced]
-    if not stems:
-        return
-    for strong in (True, False):
-        for end, name in ends(spaced, [n for stem in stems for n in _WITH_STEM[strong][stem]], inside=True):
-            if text[end - len(name) - 1 : end - len(name)] == "$":
+    text = outline.text
+    spaced = (
+        lowered(text).translate(SPACED).encode("latin-1", "replace")
+        if outline.foreign
+        else outline.lower.translate(_SPACED)
+    )
+    for place, stem in occurrences:
+        for name, before, strong in _NAMES.get(stem, ()):
+            start = place - before
+            if start < 0 or not spaced.startswith(name, start) or text[start - 1 : start] == "$":
                 continue  # of the shell: $PWD
+            end = start + len(name)
+            if len(name) <= _WHOLE and text[end : end + 1].isalpha():
+                continue
             if (sign := _SIGN.match(text, end)) and (span := _assigned(text, sign, strong=strong)):
                 yield span
             if (tag := _TAG_END.match(text, end)) and not _NO_VALUE.fullmatch(tag[1]):
@@ -184,7 +219,8 @@ def _assigned(text: str, sign: re.Match[str], *, strong: bool) -> tuple[int, int
 
 def _names_itself(value: str) -> bool:
     """`password=db_password` hands a variable on."""
-    return spaced(lowered(value)).endswith((*STRONG, *WEAK)) and not any(c.isdigit() for c in value)
+    spaced = lowered(value).translate(SPACED)
+    return spaced.endswith((*STRONG, *WEAK)) and not any(c.isdigit() for c in value)
 
 
 _LAST = re.compile(r"[.,!?)\]}]*[ \t]*(?:$|\n)")

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
 
-from .finding import Finding
-
-COVER = "\0"
-"""Stands for what is redacted already. No pattern crosses it."""
+from .outline import COVER
 
 PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]{0,40}_\d{1,9}>")
 
 # Zero-width and direction marks go; JSON's escapes, at any depth of nesting, and what URLs escape are decoded.
 _INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _SUBSTITUTED = re.compile(
-    rf"(?P<placeholder>{PLACEHOLDER.pattern})"
-    rf"|(?P<invisible>[{_INVISIBLE}]+)"
-    r"|\\{1,8}u(?P<code>[0-9a-fA-F]{4})"
-    r'|\\{1,8}(?P<escape>[nrtbf"/])'
-    r"|%(?P<percent>40|2[bB])"
+    rf"[<\\%{_INVISIBLE}](?:"  # what a pattern begins with is found much faster when it stands alone
+    r"(?P<placeholder>(?<=<)[A-Z][A-Z0-9_]{0,40}_\d{1,9}>)"
+    rf"|(?P<invisible>(?<=[{_INVISIBLE}])[{_INVISIBLE}]*)"
+    r"|(?<=\\)\\{0,7}u(?P<code>[0-9a-fA-F]{4})"
+    r'|(?<=\\)\\{0,7}(?P<escape>[nrtbf"/])'
+    r"|(?<=%)(?P<percent>40|2[bB]))"
 )
 _ESCAPES = {"n": "\n", "r": "\n", "t": "\t", "b": " ", "f": " ", '"': '"', "/": "/"}
-_BEGINS = re.compile(rf"[<\\%{_INVISIBLE}]")  # what is substituted begins with one of these
+_ANY_INVISIBLE = re.compile(f"[{_INVISIBLE}]")
+_ANY_PERCENT = re.compile("%(?=40|2[bB])")
+_ANY_PLACEHOLDER = re.compile("<[A-Z]")
 
 _ZEROS = (
     0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0E50, 0x0ED0,
@@ -36,7 +35,7 @@ _PLAIN = {
     **dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-"),
     ord("﹫"): "@",
 }  # fmt: skip
-_UNPLAIN = re.compile(f"[{re.escape(''.join(map(chr, _PLAIN)))}]")
+_NOT_PLAIN = re.compile(f"[{re.escape(''.join(map(chr, _PLAIN)))}]")
 
 
 class View:
@@ -48,11 +47,17 @@ class View:
         self._starts: list[int] = []  # of each piece, in the view
         self._sources: list[int] = []  # and in the source
         self._ends: list[int] = []  # its end in the source, or -1 where it stands there as it is
-        ascii = source.isascii()
-        if "\\" in source or "<" in source or "%" in source or (not ascii and _BEGINS.search(source)):
+        if (
+            "\\" in source
+            or ("%" in source and _ANY_PERCENT.search(source))
+            or ("<" in source and _ANY_PLACEHOLDER.search(source))
+            or not (source.isascii() or _none_of(_ANY_INVISIBLE, "\u00ad", source))
+        ):
             source = self._substituted(source)
-            ascii = source.isascii()
-        self.text = source if ascii or not _UNPLAIN.search(source) else source.translate(_PLAIN)
+        if not (source.isascii() or _none_of(_NOT_PLAIN, "\u00a0", source)):
+            for char in set(_NOT_PLAIN.findall(source)):
+                source = source.replace(char, _PLAIN[ord(char)])
+        self.text = source
 
     def _substituted(self, source: str) -> str:
         pieces: list[str] = []
@@ -67,9 +72,7 @@ class View:
                 pieces.append(piece)
                 size += len(piece)
 
-        for begin in _BEGINS.finditer(source):
-            if begin.start() < at or (match := _SUBSTITUTED.match(source, begin.start())) is None:
-                continue
+        for match in _SUBSTITUTED.finditer(source):
             add(source[at : match.start()], at, -1)
             at = match.end()
             add(_substitute(match), match.start(), at)
@@ -86,14 +89,14 @@ class View:
             return begin, self._sources[last] + end - self._starts[last]
         return begin, self._ends[last]
 
-    def cover(self, found: Iterable[Finding]) -> None:
-        """Hide `found`, whose spans are of the view, from further searches."""
-        pieces: list[str] = []
-        at = 0
-        for finding in found:
-            pieces += self.text[at : finding.start], COVER * (finding.end - finding.start)
-            at = finding.end
-        self.text = "".join(pieces) + self.text[at:]
+
+def _none_of(sought: re.Pattern[str], in_latin: str, source: str) -> bool:
+    """Whether there is none; `in_latin` is the only one of them in Latin-1, of which most texts are."""
+    try:
+        source.encode("latin-1")
+    except UnicodeEncodeError:
+        return sought.search(source) is None
+    return in_latin not in source
 
 
 def _substitute(match: re.Match[str]) -> str:

@@ -1,0 +1,83 @@
+"""E-mail and IP addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from spanloom.content.redaction.finding import Entity, Finding
+
+# Latin, Greek and Cyrillic letters. Scripts that put no space between words are left out: their words would stick to
+# the address.
+_LETTERS = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff\u1e00-\u1fff"
+_LOCAL = re.compile(rf"[{_LETTERS}0-9._+'-]{{1,64}}")
+_DOMAIN = re.compile(
+    rf"(?:[{_LETTERS}0-9](?:[{_LETTERS}0-9-]{{0,62}})\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[{_LETTERS}]{{2,24}})"
+    rf"(?![{_LETTERS}0-9])"
+)
+_AT = re.compile("@")
+_FILES = {"png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "css", "js", "ts", "pdf", "html", "json", "py", "whl"}
+_SERVICES = {"git", "svn", "hg"}  # git@github.com is no person
+_LONGEST_LOCAL = 64
+_VERSION = re.compile(r"\d+\.\d+(?:\.|$)")
+
+
+def emails(text: str) -> Iterator[Finding]:
+    """From each `@` back and forth."""
+    for at in _AT.finditer(text):
+        here = at.start()
+        before = _LOCAL.match(text[max(0, here - _LONGEST_LOCAL) : here][::-1])
+        if before is None or (after := _DOMAIN.match(text, at.end())) is None:
+            continue
+        local, domain = before[0][::-1].lstrip(".'-+"), after[0]
+        if (
+            local
+            and not local.endswith(".")
+            and local not in _SERVICES
+            and domain.rpartition(".")[2].lower() not in _FILES
+            and not _VERSION.match(domain)
+        ):
+            yield Finding(here - len(local), after.end(), Entity.EMAIL)
+
+
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_V4 = re.compile(
+    rf"(?<![A-Za-z0-9_])(?<!\d[.,])(?<![A-Za-z0-9_]-)"
+    rf"{_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_])(?!\.\d)(?!-[A-Za-z0-9])"
+)
+_V6 = re.compile(r"(?<![A-Za-z0-9_:.])(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{4,39}(?![A-Za-z0-9_:])")
+_NUMBERED = re.compile(
+    r"(?:(?<![A-Za-z])(?:v|rv|ver|version|versión|release|build|section|sección|chapter|chapitre|kapitel|abschnitt|article|paragraph"
+    r"|clause|ziffer|nr|oid|firmware|driver|step|punkt|punto)(?:\.|__|[\"'])?[ :=\"']{0,4}|[§=~^<>v]=?\s?)$",
+    re.IGNORECASE,
+)  # fmt: skip
+_PREFIX = re.compile(r"/\d{1,3}(?!\d)")
+_LOOK_BACK = 16
+_PERSONAL_V6 = [ipaddress.ip_network(n) for n in ("2000::/3", "fc00::/7", "fe80::/10")]
+
+
+def ip_addresses(text: str) -> Iterator[Finding]:
+    """Versions 4 and 6. Loopback, unspecified and broadcast addresses say nothing about anybody."""
+    for match in _V4.finditer(text):
+        before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
+        address = ipaddress.IPv4Address(match[0]) if not re.search(r"(?:^|\.)0\d", match[0]) else None
+        if address is None or address.is_loopback or address.is_unspecified or match[0] == "255.255.255.255":
+            continue
+        if _NUMBERED.search(before) or (re.search(r"[A-Za-z]/$", before) and match[0].endswith(".0")):
+            continue  # a version: of a section, a package, or a browser as it names itself
+        if match[0].endswith(".0") and _PREFIX.match(text, match.end()):
+            continue  # a network, and nobody's address
+        yield Finding(match.start(), match.end(), Entity.IP)
+    for match in _V6.finditer(text):
+        written = match[0].rstrip(":") if not match[0].endswith("::") else match[0]
+        try:
+            address6 = ipaddress.IPv6Address(written)
+        except ValueError:
+            continue
+        # `abc::def` and `[::2]` are code, 00:25:96:ff:fe:12:34:56 is a network card's
+        whole = "::" not in written and sum(len(group) > 2 for group in written.split(":")) > 2
+        if written.endswith("::") and _PREFIX.match(text, match.end()):
+            continue
+        if whole or any(address6 in network for network in _PERSONAL_V6):
+            yield Finding(match.start(), match.start() + len(written), Entity.IP)
