@@ -70,10 +70,7 @@ class _Leaf:
 
 def running_task() -> asyncio.Task[Any] | None:
     """The asyncio task that runs the caller; None outside of any."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
+    return asyncio.current_task() if asyncio._get_running_loop() is not None else None  # the public one raises, dearly
 
 
 class StepContext(Context):
@@ -153,14 +150,15 @@ class CurrentStep:
         runs, where several begin before any does.
         """
         before = get_current()
-        run_id = self.locate()
         if type(before) is StepContext and before.span_of == self.span_of:
             if not leaf:
                 return  # it already answers for every step of this framework
+            run_id = self.locate()
             outer, base, below = before.outer, before.base, before.leaf
             while below is not None and (below.over or (below.running is None and not below.live)):
                 below = below.below
         else:
+            run_id = self.locate()
             outer, below = before, None
             if base is None and run_id != step.run_id:
                 base = run_id

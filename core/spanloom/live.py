@@ -150,13 +150,14 @@ def context_of(step: Step) -> SpanContext:
     """The ids of `step`'s span."""
     if step.live is None:
         return step.held.get_span_context()  # type: ignore[no-any-return]
-    return SpanContext(
-        step.trace_id,
-        step.span_id,
-        is_remote=False,
-        trace_flags=TraceFlags(step.trace_flags),
-        trace_state=step.trace_state,
-    )
+    return _context(step, step.span_id)
+
+
+_FLAGS = {flags: TraceFlags(flags) for flags in range(4)}
+
+
+def _context(step: Step, span_id: int) -> SpanContext:
+    return SpanContext(step.trace_id, span_id, False, _FLAGS[step.trace_flags & 3], step.trace_state)
 
 
 class StepSpan(Span, ReadableSpan):
@@ -165,6 +166,7 @@ class StepSpan(Span, ReadableSpan):
     def __init__(self, step: Step, live: LiveSpans) -> None:  # ReadableSpan's own fields are not used
         self._step, self._live = step, live
         self._ids: SpanContext | None = None
+        self._parent_ids: SpanContext | None = None
         self._notes: Any = None
         self._renamed: str | None = None
         self._ended_ns: int | None = None
@@ -187,13 +189,9 @@ class StepSpan(Span, ReadableSpan):
         step = self._step
         if step.above is not None or not step.parent_span_id:
             return step.above  # type: ignore[no-any-return]
-        return SpanContext(
-            step.trace_id,
-            step.parent_span_id,
-            is_remote=False,
-            trace_flags=TraceFlags(step.trace_flags),
-            trace_state=step.trace_state,
-        )
+        if self._parent_ids is None:
+            self._parent_ids = _context(step, step.parent_span_id)
+        return self._parent_ids
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCod
 from .content.plain import describe_error, stack_text
 from .dialects import genai
 from .guard import GUARD
-from .identity import Identity, current_identity
+from .identity import NOBODY, Identity, current_identity
 from .live import LiveSpans
 from .recent import Recent
 from .routing import Route
@@ -106,7 +106,7 @@ class Recorder:
     # ---------------------------------------------------------------- reading
     def get(self, run_id: Hashable) -> Step | None:
         """The open step of `run_id` (or of the step it was folded into); None where there is none."""
-        return self._open.get(self._unfold(run_id))
+        return self._open.get(self._folded.get(run_id, run_id) if self._folded else run_id)
 
     def knows(self, run_id: Hashable) -> bool:
         """Whether `run_id` was opened before, be it open or lately closed."""
@@ -168,7 +168,8 @@ class Recorder:
         if above is not None:
             step.parent_run_id = parent
             step.lineage, step.root_name, step.route = above.place, above.root_name, above.route
-            step.identity = above.identity.overlaid(current_identity()).overlaid(step.identity)
+            if step.identity is not above.identity or step.identity is NOBODY:  # else it is its parent's, and whole
+                step.identity = above.identity.overlaid(current_identity()).overlaid(step.identity)
         else:
             context = context if context is not None else otel_context.get_current()
             around = self._around(trace.get_current_span(context), step)

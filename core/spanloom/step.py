@@ -19,6 +19,8 @@ from .usage import Cost, Usage
 class Kind(enum.StrEnum):
     """What a step does; the value of `spanloom.step.kind`."""
 
+    __hash__ = str.__hash__  # an enum's own is written in Python
+
     CHAIN = "chain"
     AGENT = "agent"
     WORKFLOW = "workflow"
@@ -34,6 +36,8 @@ class Kind(enum.StrEnum):
 
 class Outcome(enum.StrEnum):
     """How a step ended; the value of `spanloom.step.outcome`. Only `ERROR` sets the span's status to ERROR."""
+
+    __hash__ = str.__hash__  # as above
 
     OK = "ok"
     ERROR = "error"

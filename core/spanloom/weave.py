@@ -184,7 +184,9 @@ class Weave(SpanProcessor):
     def step_started(self, step: Step) -> None:
         if step.live is not None or step.held.is_recording():
             self._steps[step.span_id] = step
-            self._began(step.trace_id, step.span_id, step.lineage)
+            above = step.lineage
+            if above is None or above.scope is not None or step.trace_id not in self._tops:  # else inside of a step
+                self._began(step.trace_id, step.span_id, above)
 
     def step_ended(self, step: Step, span: Any = None) -> None:
         """Take a step whose live span no processor of the SDK sees the end of; `span` is that, where there is one."""
@@ -193,7 +195,8 @@ class Weave(SpanProcessor):
         place = step.place
         assert place is not None
         self._ended_at(step.span_id, place)
-        closes = self._closes(step.trace_id, step.span_id, step.lineage)
+        tops = self._tops.get(step.trace_id)
+        closes = (tops is None or step.span_id in tops) and self._closes(step.trace_id, step.span_id, step.lineage)
         if self.sinks:
             ended = Ended(
                 span, step, step.lineage, step.identity, step.root_name,

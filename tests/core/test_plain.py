@@ -123,6 +123,15 @@ def test_any_value_becomes_json_in_utf_8(value):
     encoded(plain(value))
 
 
+@given(anything)
+@settings(max_examples=150, deadline=None)
+def test_what_is_plain_is_read_as_it_is(value):
+    """So what `makes_plain` need not be read again."""
+    once = plain(value)
+    assert repr(plain(once)) == repr(once)
+    assert repr(plain(once, lambda v: v)) == repr(once)
+
+
 @given(st.text(st.characters(exclude_categories=())))
 def test_clean_text_is_the_same_text_unless_it_has_lone_surrogates(text):
     assert isinstance(clean(text).encode(), bytes)

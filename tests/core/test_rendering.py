@@ -15,7 +15,7 @@ from spanloom import ContentPolicy
 from spanloom.content.plain import plain
 from spanloom.content.read import read
 from spanloom.destinations.span_copy import EventCopy, SpanCopy
-from spanloom.dialects import conversation, genai, langfuse, openinference
+from spanloom.dialects import conversation, genai, langfuse, openinference, openinference_lists
 from spanloom.dialects import messages as shape
 from spanloom.dialects.rendered import attribute, known
 from spanloom.step import Kind, Media, Message, OtherPart, Reasoning, Step, Text, ToolCall, ToolCallResponse
@@ -119,8 +119,8 @@ def test_a_message_that_comes_again_is_not_rendered_again(monkeypatch):
     for name in ("message", "chat_messages"):
         write = getattr(shape, name)
         monkeypatch.setattr(shape, name, lambda given, write=write: made.append(given) or write(given))
-    flat = openinference._message
-    monkeypatch.setattr(openinference, "_message", lambda given: made.append(given) or flat(given))
+    flat = openinference_lists._message
+    monkeypatch.setattr(openinference_lists, "_message", lambda given: made.append(given) or flat(given))
     new = Message("user", (Text("one more"),))
     genai_text, chat_text, first = render((*history, new))
     assert made == [new, (new,), new]

@@ -56,6 +56,7 @@ def _mapping(tree: Mapping[str, Value], indent: str) -> list[str]:
         if isinstance(item, Noted):
             lines += _comment(item.comment, indent)
             item = item.value  # noqa: PLW2901
+        key = _quoted(key)  # noqa: PLW2901
         if isinstance(item, Mapping) and item:
             lines += [f"{indent}{key}:", *_mapping(item, indent + "  ")]
         elif _is_list(item) and item:

@@ -182,7 +182,14 @@ class Application:
         """Each message with the parts that go out; one that had parts and has none left is no message any more."""
         if self._lasting is None:
             return tuple([shown for m in messages if (shown := self._message(m)) is not None])
-        return tuple([shown for m in messages if (shown := self._remembered(m)) is not None])
+        lasting = self._lasting
+        return tuple(
+            [
+                shown
+                for m in messages
+                if (shown := m if m.made.get(lasting) is _ITSELF else self._remembered(m)) is not None
+            ]
+        )
 
     def _remembered(self, message: Message) -> Message | None:
         """As `_message`, noted on the message: for good where nothing was done to it, else for its trace, whose
@@ -218,6 +225,10 @@ class Application:
         plain_text = shown is None or shown is DROPPED or isinstance(shown, str)
         return shown if plain_text else canonical_value(shown)
 
+    def _piece(self, category: Category, value: Any) -> Any:
+        """As `value`; what is empty is dropped too where nothing can go out, since it would tell of its part."""
+        return DROPPED if value is None and self.drops(category) else self.value((category,), value)
+
     def _part(self, part: Part, said: Category) -> Part | None:
         match part:
             case Text(content):
@@ -227,7 +238,7 @@ class Application:
                 shown = self._text(Category.REASONING, content)
                 return part if shown is content else None if shown is DROPPED else Reasoning(shown)
             case ToolCall(name, arguments, id):
-                shown = self.value((Category.TOOL_ARGUMENTS,), arguments)
+                shown = self._piece(Category.TOOL_ARGUMENTS, arguments)
                 if shown is DROPPED:
                     if self.drops(said):
                         return None
@@ -235,14 +246,14 @@ class Application:
                 called = self.name(name) or ""
                 return part if shown is arguments and called is name else ToolCall(called, shown, id)
             case ToolCallResponse(response, id):
-                shown = self.value((Category.TOOL_RESULTS,), response)
+                shown = self._piece(Category.TOOL_RESULTS, response)
                 if shown is not DROPPED:
                     return part if shown is response else ToolCallResponse(shown, id)
                 return None if self.drops(Category.USER_PROMPT) else ToolCallResponse(None, id)
             case Media():
                 return self._media(part, said)
             case OtherPart(type, value):
-                shown = self.value((said,), value)
+                shown = self._piece(said, value)
                 return part if shown is value else None if shown is DROPPED else OtherPart(type, shown)
 
     def _media(self, part: Media, said: Category) -> Media | None:

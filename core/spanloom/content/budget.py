@@ -216,7 +216,8 @@ def _most(value: Any, limit: int) -> int:
     if kind is list or kind is tuple:
         total = 2
         for inner in value:
-            total += _most(inner, limit) + 1
+            known = inner.made.get("bytes") if type(inner) is Message else None
+            total += (_most(inner, limit) if known is None else known) + 1
             if total > limit:
                 break
         return total
@@ -225,12 +226,12 @@ def _most(value: Any, limit: int) -> int:
     if kind is int:
         return 25 if -(1 << 63) < value < 1 << 63 else limit + 1
     if kind is Message:  # its true size, once: the same message comes again with each turn of its chat
-        known: int | None = value.made.get("bytes")
+        known = value.made.get("bytes")
         if known is None:
             known = _most_of_record(value, limit)
             if known <= limit:
                 known = value.made["bytes"] = _cost(value, _bytes)
-        return known
+        return int(known)
     return _most_of_record(value, limit) if kind in _CUTTABLE else limit + 1
 
 

@@ -32,18 +32,16 @@ def canonical_messages(messages: tuple[Message, ...]) -> str:
     """
     if len(messages) == 1 and len(messages[0].parts) == 1 and isinstance(messages[0].parts[0], Text):
         return messages[0].parts[0].content
-    return f"[{','.join(map(_message, messages))}]"
+    return f"[{','.join([m.made.get('canonical') or _message(m) for m in messages])}]"
 
 
 _json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 def _message(message: Message) -> str:
-    """The JSON of `[role, part…]`, made once for each message."""
-    known: str | None = message.made.get("canonical")
-    if known is None:
-        known = message.made["canonical"] = f"[{','.join([_json(message.role), *map(_part, message.parts)])}]"
-    return known
+    """The JSON of `[role, part…]`, kept on the message: what is said again in the next turn has it."""
+    made = message.made["canonical"] = f"[{','.join([_json(message.role), *map(_part, message.parts)])}]"
+    return made
 
 
 def _part(part: Part) -> str:

@@ -292,12 +292,17 @@ class ContentPolicy:
     def _hash(self, content: Visible, shown: Visible) -> None:
         if not self.hashes:
             return
+        key = self.hash_key
+        if key is None:
+            shown.prompt_hash, shown.completion_hash = content.prompt_hash, content.completion_hash
+            shown.template_hash = content.template_hash
+            return
         shown.prompt_hash, shown.template_hash, shown.completion_hash = (
-            plain_hash if self.hash_key is None or not messages else digest(canonical_messages(messages), self.hash_key)
-            for plain_hash, messages in (
-                (content.prompt_hash, content.input_messages),
-                (content.template_hash, content.template),
-                (content.completion_hash, content.output_messages),
+            digest(canonical_messages(messages), key) if messages else plain_hash
+            for messages, plain_hash in (
+                (content.input_messages, content.prompt_hash),
+                (content.template, content.template_hash),
+                (content.output_messages, content.completion_hash),
             )
         )
 

@@ -51,6 +51,8 @@ class Reading(Visible):
                 setattr(self, name, empty)
         if content.input_messages is _NONE:
             self.prompt_hash = None
+            if content.template is _NONE:
+                self.template, self.template_hash = _NONE, None
         if content.output_messages is _NONE:
             self.completion_hash = None
 
@@ -132,12 +134,12 @@ def _name(value: Any) -> str | None:
 
 
 def _messages(value: Any) -> tuple[Message, ...]:
-    return tuple([_message(m) for m in _each(value)])
+    # A chat is told anew in each of its turns: what was read before costs no call.
+    return tuple([m if type(m) is Message and m.made.get("plain") is _ITSELF else _message(m) for m in _each(value)])
 
 
 def _message(given: Any) -> Message:
-    """The message in plain values, made once: a chat is told anew in each of its turns. `given` itself, where it has
-    nothing else."""
+    """The message in plain values, made once; `given` itself, where it has nothing else."""
     if type(given) is not Message:
         return _plain_message(given)
     known = given.made.get("plain")

@@ -34,7 +34,6 @@ DELAY_SECONDS = 1.0
 _IDLE_SECONDS = 1.0
 _PARKED_SECONDS = 0.05  # how often a stop asks whether there is still something to wait for
 _INBOX = 64  # spans
-_LARGE = 32 * 1024  # bytes
 _SCORES_AT_ONCE = 32  # each may be a request of its own: what cannot be delivered must not take its time for all
 
 Export = Callable[[list[Ended]], int | Receipt]
@@ -86,8 +85,11 @@ class Delivery:
     def _begin(self) -> None:
         self._offered = self._exported = 0
         self._dropped, self._failed = Counter[str](), Counter[str]()
-        self._inbox: deque[Waiting] = deque()  # what came last: put into the queue a few at a time
+        # What came last. The worker puts it into the queue, a few at a time; who finds too much of it does so himself.
+        self._inbox: deque[Any] = deque()
         self._inbox_most = min(_INBOX, self._most, self._batch)
+        self._inbox_full = min(4 * _INBOX, self._most)
+        self._full_told = False
         self._queue = WaitingSpans(self._most, self._most_bytes)
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -122,7 +124,7 @@ class Delivery:
     def put(self, ended: Ended) -> None:
         """Queue a span, or drop and count it where the queue is full. What `accepts` refuses is not counted at all."""
         if self._accepts is None or self._accepts(ended):
-            self._put(ended if type(ended) is Ended and ended.weight else _known(ended))
+            self._put(ended)
 
     def accepts(self, ended: Ended) -> bool:
         """Whether this destination takes the span."""
@@ -131,32 +133,30 @@ class Delivery:
     def put_score(self, score: Score) -> None:
         """Queue a score; nothing where the receiver takes none, or its trace goes another way."""
         if self.export_scores is not None and (not self.routed or self.name in score.route):
-            self._put(_Other(score))
+            self._put(score)
 
-    def _put(self, new: Waiting) -> None:
+    def _put(self, new: Any) -> None:
         inbox = self._inbox
         inbox.append(new)
-        if len(inbox) >= self._inbox_most or new.weight > _LARGE or self._prompt or self._thread is None:
+        came = len(inbox)
+        if came >= self._inbox_full or self._thread is None:
             self._take_in()
+        elif came >= self._inbox_most or (self._prompt and came == 1):
+            with self._condition:
+                self._condition.notify_all()  # the worker takes them in
 
     def _take_in(self) -> None:
         """Put into the queue what came since the last time, in the order in which it came."""
         with self._condition:
-            first = self._queue_up()
-        if first:
-            log.warning(
-                "spanloom: the queue of %s is full (%d spans, about %d MB): dropping, and counting",
-                self.name,
-                self._most,
-                self._most_bytes // 1_000_000,
-            )
+            self._queue_up()
+        self._say_full()
 
-    def _queue_up(self) -> bool:
-        """As `_take_in`, under the lock: whether this is the first time that something was dropped."""
+    def _queue_up(self) -> None:
+        """As `_take_in`, under the lock."""
         inbox, queue, round = self._inbox, self._queue, self._round
-        before, dropped_before, came = queue.count, "queue_full" in self._dropped, 0
+        before, came = queue.count, 0
         while inbox:
-            new = inbox.popleft()
+            new = _known(inbox.popleft())
             came += 1
             if self._stopped:
                 self._dropped["stopped"] += 1
@@ -166,12 +166,21 @@ class Delivery:
                 self._drop(gone, "queue_full")
         self._offered += came
         if self._stopped or not came:
-            return False
+            return
         if self._thread is None:
             self._start()
         elif queue.count >= self._batch > before or (self._prompt and not before):
             self._condition.notify_all()
-        return not dropped_before and "queue_full" in self._dropped
+
+    def _say_full(self) -> None:
+        if self._dropped["queue_full"] and not self._full_told:
+            self._full_told = True
+            log.warning(
+                "spanloom: the queue of %s is full (%d spans, about %d MB): dropping, and counting",
+                self.name,
+                self._most,
+                self._most_bytes // 1_000_000,
+            )
 
     def wake(self) -> None:
         """Begin to send what is queued, without waiting for a full batch."""
@@ -251,6 +260,7 @@ class Delivery:
                 self._work(batch)
             else:
                 self._idle()
+            self._say_full()
 
     def _work_here(self, deadline: float) -> None:
         """Send what is queued on the caller's own thread: from Python 3.12 on, none can be started at the very end."""
@@ -323,7 +333,6 @@ class Delivery:
             if self._prompt and not self._wait(_IDLE_SECONDS, 1):
                 return None if self._stopped else []
             self._wait(self._delay, self._batch)
-            self._queue_up()
             batch = self._queue.take(self._batch)
             self._under_way += len(batch)
             if not self._queue.count:
@@ -333,11 +342,13 @@ class Delivery:
     def _wait(self, seconds: float, spans: int) -> bool:
         """Until so many spans are there, or are asked for, or the time is over; whether there is any."""
         deadline = time.monotonic() + seconds
+        self._queue_up()
         while not self._stopped and not self._wanted and self._queue.count < spans:
             left = deadline - time.monotonic()
             if left <= 0:
                 break
             self._condition.wait(left)
+            self._queue_up()
         return self._queue.count > 0
 
 
@@ -352,14 +363,15 @@ class _Other:
         self.weight, self.error = SPAN_BYTES, False
 
 
-def _known(ended: Any) -> Waiting:
-    """The span as the queue sees it, looked at once for all destinations."""
-    if type(ended) is not Ended:
-        return _Other(ended)
-    if not ended.trace:
-        span = ended.span
-        ids, status = getattr(span, "context", None), getattr(span, "status", None)
-        ended.trace = ids.trace_id if ids is not None else -id(ended)
-        ended.error = status is not None and status.status_code is StatusCode.ERROR
-    ended.weight = weight_of(ended)
-    return ended
+def _known(item: Any) -> Waiting:
+    """The item as the queue sees it; a span is looked at once for all destinations."""
+    if type(item) is not Ended:
+        return _Other(item)
+    if not item.weight:
+        if not item.trace:
+            span = item.span
+            ids, status = getattr(span, "context", None), getattr(span, "status", None)
+            item.trace = ids.trace_id if ids is not None else -id(item)
+            item.error = status is not None and status.status_code is StatusCode.ERROR
+        item.weight = weight_of(item)
+    return item

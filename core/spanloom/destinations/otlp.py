@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import Resource
 
 from ..content import ContentPolicy
 from ..content.visible import Visible
-from ..dialects import genai, openinference
+from ..dialects import genai, genai_content, openinference
 from ..dialects.foreign import REPEATS
 from ..dialects.rendered import Rendered
 from ..errors import ConfigurationError
@@ -207,7 +207,7 @@ class Otlp(Queued):
 
         One that repeats the model call of a step says so, for those who add up; its tokens are its library's to tell.
         """
-        stamp = genai.stamp(shown.content)
+        stamp = genai_content.stamp(shown.content)
         if self._both is not None:
             stamp = {**self._both.beside(ended, shown), **stamp}
         if ended.repeats:

@@ -6,35 +6,25 @@ fills from those what is missing here, and makes an answer of `{"id", "model"}` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..content.plain import label
 from ..content.visible import Visible
 from ..identity import NOBODY
-from ..step import (
-    Document,
-    Kind,
-    Media,
-    Message,
-    Outcome,
-    Part,
-    Reasoning,
-    Step,
-    Text,
-    ToolCall,
-    ToolCallResponse,
-    ToolDefinition,
-)
-from . import conversation, genai
+from ..step import Kind, Message, Outcome, Step
+from . import conversation, genai, genai_content, openinference_lists
 from . import messages as shape
-from .rendered import OUTCOMES, STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, known, put, step_name
+from .rendered import OUTCOMES, STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, put, step_name
 
 CONVENTIONS = "0.1.42"
 """The version of `openinference-semantic-conventions` that the names are from."""
 
 PROJECT = "openinference.project.name"
 """The resource attribute that says which of Phoenix's projects a trace belongs to."""
+
+MOST_ATTRIBUTES = openinference_lists.MOST_ATTRIBUTES
+"""How many attributes a list is spread over, at most."""
 
 KINDS = {
     Kind.CHAIN: "CHAIN",
@@ -85,17 +75,13 @@ _COUNTS = {
     "audio_output_tokens": "llm.token_count.completion_details.audio",
 }
 
-# A list is spread over attributes, one for each field of each item: these bound how many there are.
-MOST_ATTRIBUTES = 1_000
-_MOST_ITEMS = 100
-
 
 def render(step: Step, visible: Visible) -> Rendered:
     """The whole span: structure, identity, and content as far as it is visible."""
     error = step.outcome is Outcome.ERROR
     out = _structure(step)
     _identity(step, visible, out)
-    cut = _spread(step, visible, out)
+    cut = openinference_lists.spread(step, visible, out)
     _content(step, visible, cut, out)
     _input_output(step, visible, out)
     return Rendered(
@@ -201,7 +187,7 @@ def _content(step: Step, visible: Visible, cut: int, out: Attributes) -> None:
         put(out, "reranker.query", visible.query)
     if visible.prompt_variables is not None:
         put(out, "llm.prompt_template.variables", shape.as_json(visible.prompt_variables))
-    genai.hashes(visible, out)
+    genai_content.hashes(visible, out)
     put(out, "spanloom.content.truncated", (visible.truncated + cut) or None)
 
 
@@ -229,153 +215,3 @@ def _value(name: str, value: Any, out: Attributes) -> None:
     text = isinstance(value, str)
     out[f"{name}.value"] = value if text else shape.as_json(value)
     out[f"{name}.mime_type"] = "text/plain" if text else "application/json"
-
-
-# ---------------------------------------------------------------- lists, spread over numbered attributes
-def _spread(step: Step, visible: Visible, out: Attributes) -> int:
-    """The lists of the step's content; returns how many of their items were left out."""
-    kind, cut = step.kind, 0
-    if kind is Kind.LLM and step.completion:
-        prompts = [{"prompt.text": _text(m)} for m in visible.input_messages]
-        choices = [{"completion.text": _text(m)} for m in visible.output_messages]
-        cut += _number("llm.prompts", prompts, _ends(prompts), out)
-        cut += _number("llm.choices", choices, _ends(choices), out)
-    else:
-        if visible.input_messages:
-            said = _said(visible.input_messages)
-            cut += _number("llm.input_messages", said, _ends(said), out)
-        if visible.output_messages:
-            said = _said(visible.output_messages)
-            cut += _number("llm.output_messages", said, _ends(said), out)
-    if visible.tool_definitions:
-        tools = [_tool(t) for t in visible.tool_definitions]
-        cut += _number("llm.tools", tools, _ends(tools), out)
-    if found := visible.documents:
-        documents = [_document(d) for d in found[:_MOST_ITEMS]]
-        name = "reranker.output_documents" if kind is Kind.RERANKER else "retrieval.documents"
-        cut += _number(name, found, documents, out)
-    if kind is Kind.EMBEDDING and visible.input is not None:
-        given = visible.input if isinstance(visible.input, list) else [visible.input]
-        texts = [{"embedding.text": _as_text(text)} for text in given[:_MOST_ITEMS]]
-        cut += _number("embedding.embeddings", given, texts, out)
-    return cut
-
-
-def _number(name: str, items: Sequence[Any], kept: Sequence[Attributes], out: Attributes) -> int:
-    """Write what is kept of `items`; returns how many are not."""
-    for n, item in enumerate(kept):
-        head = f"{name}.{n}."
-        for key, value in item.items():
-            put(out, head + key, value)
-    return len(items) - len(kept)
-
-
-def _said(items: Sequence[Message]) -> list[Attributes]:
-    """`message.*` of each message. What is made of one stays with it, as in `conversation`."""
-    out: list[Attributes] = []
-    for m in items:
-        made = m.made.get(_MADE)
-        if made is None:
-            made = m.made[_MADE] = tuple(_message(m))
-        out += made
-    return out
-
-
-_MADE = "dialects.openinference"
-
-
-def _ends(items: list[Attributes]) -> list[Attributes]:
-    """The first item, and as many of the last ones as there is room for."""
-    room = MOST_ATTRIBUTES
-    if sum(map(len, items)) <= room:
-        return items
-    room -= len(items[0])
-    tail: list[Attributes] = []
-    for item in reversed(items[1:]):
-        room -= len(item)
-        if room < 0:
-            break
-        tail.append(item)
-    return [items[0], *reversed(tail)]
-
-
-def _message(m: Message) -> Iterable[Attributes]:
-    """`message.*` of one message; each answer of a tool in it is a message of its own."""
-    if len(m.parts) == 1 and type(said := m.parts[0]) is Text:  # as most are
-        yield known({"message.role": m.role, "message.name": m.name, "message.content": said.content})
-        return
-    rest: list[Part] = []
-    for p in m.parts:
-        if isinstance(p, ToolCallResponse):
-            yield known({
-                "message.role": "tool",
-                "message.content": _as_text(p.response),
-                "message.tool_call_id": p.id,
-                "message.name": m.name,
-            })  # fmt: skip
-        else:
-            rest.append(p)
-    if not rest and m.parts:
-        return
-    out: Attributes = {"message.role": m.role, "message.name": m.name}
-    words = [p for p in rest if not isinstance(p, ToolCall)]
-    if all(isinstance(p, Text) for p in words):
-        out["message.content"] = "".join(p.content for p in words if isinstance(p, Text))
-    else:
-        for n, p in enumerate(words[:_MOST_ITEMS]):
-            out |= {f"message.contents.{n}.message_content.{key}": value for key, value in _part(p).items()}
-    for n, call in enumerate([p for p in rest if isinstance(p, ToolCall)][:_MOST_ITEMS]):
-        of_call = f"message.tool_calls.{n}.tool_call."
-        out |= {
-            f"{of_call}id": call.id,
-            f"{of_call}function.name": call.name,
-            f"{of_call}function.arguments": "{}" if call.arguments is None else _as_text(call.arguments),
-        }
-    yield known(out)
-
-
-_MEDIA = {"image": "image.image.url", "audio": "audio.audio.url", "video": "video.video.url"}
-
-
-def _part(p: Part) -> Attributes:
-    match p:
-        case Text(content):
-            return {"type": "text", "text": content}
-        case Reasoning(content):
-            return {"type": "reasoning", "text": content}
-        case Media(modality, mime_type, str() as uri):
-            if key := _MEDIA.get(modality):
-                mime = {"audio.audio.mime_type": mime_type} if modality == "audio" else {}
-                return {"type": modality, key: uri, **mime}
-            return {"type": "document", "document.document.url": uri, "document.document.mime_type": mime_type}
-        case Media(_, mime_type, None, str() as file_id):
-            return {"type": "document", "document.document.id": file_id, "document.document.mime_type": mime_type}
-    return {"type": "text", "text": shape.as_json(shape.part(p))}
-
-
-def _text(m: Message) -> str:
-    return _as_text(shape.chat_messages([m])[-1]["content"])
-
-
-def _tool(t: ToolDefinition) -> Attributes:
-    function = {"name": t.name, "description": t.description, "parameters": t.parameters}
-    schema = {"type": "function", "function": {k: v for k, v in function.items() if v is not None}}
-    return known({
-        "tool.name": t.name,
-        "tool.description": t.description,
-        "tool.json_schema": shape.as_json(schema),
-    })  # fmt: skip
-
-
-def _document(d: Document) -> Attributes:
-    out: Attributes = {}
-    put(out, "document.id", d.id)
-    put(out, "document.score", d.score)
-    put(out, "document.content", d.content)
-    if d.metadata:
-        put(out, "document.metadata", shape.as_json(d.metadata))
-    return out
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else shape.as_json(value)

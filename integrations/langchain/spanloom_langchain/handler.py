@@ -9,21 +9,20 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.outputs import LLMResult
 from spanloom.guard import GUARD
 from spanloom.providers import provider_name
 from spanloom.setup import Loom
-from spanloom.step import FIRST_TOKEN, TOOL_CALL_DISPATCHED, Deferred, Event, Kind, Outcome, Step
+from spanloom.step import FIRST_TOKEN, Deferred, Event, Kind, Outcome, Step
 
 from . import labels
+from .calls import note_answer, note_request
 from .documents import documents_of
 from .frames import left_unread
-from .messages import answers_of, messages_of, prompt_of
-from .results import note_result, request_parameters
+from .messages import messages_of, prompt_of
 from .runs import Runs, key_of
-from .snapshots import hold_answers, hold_documents, snapshot
+from .snapshots import hold_documents, snapshot
 from .streams import Streams
-from .tools import tools_of
 from .values import value_of
 
 _NOTHING: Mapping[str, Any] = {}
@@ -158,7 +157,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             given = tuple(messages[0]) if messages else ()
             step.content.input_messages = Deferred(messages_of, (given,))
             said = metadata or _NOTHING
-            _note_request(step, serialized, said, invocation_params or _NOTHING)
+            note_request(step, serialized, said, invocation_params or _NOTHING)
             batch = (batch_size or 1) > 1
             self._runs.open(recorder, step, run_id, parent_run_id, said, tags, leaf=True, batch=batch, given=given)
         except Exception as error:
@@ -186,7 +185,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             given = prompts[0] if prompts else ""
             step.content.input_messages = Deferred(prompt_of, (given,)) if prompts else ()
             said = metadata or _NOTHING
-            _note_request(step, serialized, said, invocation_params or _NOTHING)
+            note_request(step, serialized, said, invocation_params or _NOTHING)
             batch = (batch_size or 1) > 1
             self._runs.open(recorder, step, run_id, parent_run_id, said, tags, leaf=True, batch=batch, given=given)
         except Exception as error:
@@ -234,7 +233,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             step = self._runs.get(run_id)
             if step is not None:
                 self._streams.pop(step.run_id, None)
-                _note_answer(step, response)
+                note_answer(step, response)
                 self._runs.close(step, _OK)
         except Exception as error:
             _caught("on_llm_end", error)
@@ -245,7 +244,7 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
             if step is not None:
                 self._streams.pop(step.run_id, None)
                 if isinstance(response, LLMResult):  # what came before the error
-                    _note_answer(step, response)
+                    note_answer(step, response)
             self._runs.fail(run_id, error)
         except Exception as own:
             _caught("on_llm_error", own)
@@ -364,34 +363,6 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
 
 def _caught(callback: str, error: Exception) -> None:
     GUARD.caught(f"{__name__}.{SpanloomCallbackHandler.__name__}.{callback}", error)
-
-
-def _note_request(
-    step: Step, serialized: Mapping[str, Any] | None, metadata: Mapping[str, Any], params: Mapping[str, Any]
-) -> None:
-    model = metadata.get("ls_model_name") or params.get("model") or params.get("model_name")
-    step.request_model = str(model) if model else None
-    step.provider = provider_name(metadata.get("ls_provider"))
-    step.server_address, step.server_port = labels.server_of(serialized)
-    if parameters := request_parameters(params, metadata):
-        step.parameters = parameters
-    if tools := params.get("tools") or params.get("functions"):
-        step.content.tool_definitions = Deferred(tools_of, (tuple(tools),))
-
-
-def _note_answer(step: Step, result: LLMResult) -> None:
-    generations = note_result(step, result)
-    if not generations:
-        return
-    step.content.output_messages = Deferred(answers_of, (hold_answers(generations), step.finish_reasons))
-    for generation in generations:
-        if not isinstance(generation, ChatGeneration):
-            continue
-        if calls := getattr(generation.message, "tool_calls", None):
-            now = time.time_ns()
-            for call in calls:
-                data = {"name": call.get("name"), "id": call.get("id")}
-                step.add_event(Event(TOOL_CALL_DISPATCHED, now, data))
 
 
 def _messages_in(state: Any) -> tuple[Any, ...]:

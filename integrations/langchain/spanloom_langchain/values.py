@@ -10,12 +10,13 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from spanloom.content import Category
 from spanloom.content.category import of_role
 from spanloom.content.marked import Marked
-from spanloom.content.plain import plain
+from spanloom.content.plain import makes_plain, plain
 from spanloom.loaded import loaded
 
 from .blocks import CALLS, REASONING, role_of
 
 
+@makes_plain
 def value_of(value: Any) -> Any:
     """An input or output of a chain as plain values, with LangChain's own objects in their short form.
 

@@ -25,7 +25,7 @@ from llama_index.core.tools.types import BaseTool, ToolOutput
 from llama_index.core.workflow import Context, Event, StopEvent, Workflow
 from spanloom.content import Category
 from spanloom.content.marked import Marked
-from spanloom.content.plain import plain
+from spanloom.content.plain import makes_plain, plain
 
 
 def text(value: Any) -> str:
@@ -51,6 +51,7 @@ def joined(pieces: Iterable[Any]) -> str:
     )
 
 
+@makes_plain
 def readable(value: Any) -> Any:
     """Any value as plain JSON values, with LlamaIndex's own objects shown by what they say.
 

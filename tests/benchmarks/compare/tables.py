@@ -10,6 +10,8 @@ from rich.table import Table
 from .subjects import NOOP, OURS, SUBJECTS
 from .workloads import WORKLOADS
 
+_SHORT = {"langchain": "LC", "llama_index": "LI"}
+
 
 def show(report: dict[str, Any], console: Console) -> None:
     """All tables of `report`, the JSON that `make bench` writes."""
@@ -26,7 +28,7 @@ def show(report: dict[str, Any], console: Console) -> None:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for n, column in enumerate(columns):
-        table.add_column(column, justify="right" if n else "left", no_wrap=n > 0)
+        table.add_column(column, justify="right" if n else "left", no_wrap=True)
     return table
 
 
@@ -73,13 +75,13 @@ def _rest(report: dict[str, Any]) -> Table:
     imports, peaks = report["imports"], report["peak_bytes"]
     sizes, growth = report["installed_bytes"], report["growth"]
     columns = [
-        *(f"import {f} ms, min / median" for f in imports),
-        *(f"ready {f} ms" for f in imports),
-        *(f"peak {f} MB" for f in peaks),
-        *(["installed MB"] if sizes else []),
-        *(f"growth {f}, kB resident / objects" for f in growth),
+        *(f"import {_SHORT[f]} ms,\nmin / median" for f in imports),
+        *(f"ready {_SHORT[f]} ms,\nmedian" for f in imports),
+        *(f"peak {_SHORT[f]}\nMB" for f in peaks),
+        *(["installed\nMB"] if sizes else []),
+        *(f"growth {_SHORT[f]} kB,\nresident / objects" for f in growth),
     ]
-    table = _table("What it takes for good, over the framework's own", "", *columns)
+    table = _table("What it takes for good, over LangChain's own (LC) and LlamaIndex' own (LI)", "", *columns)
     for subject in next(iter(peaks.values())):
         cells = [
             f"{of[subject]['import_ms_min']:.0f} / {of[subject]['import_ms_median']:.0f}" for of in imports.values()

@@ -168,15 +168,7 @@ _LONGEST = 32
 
 def national_ids(text: str, shape: bytes) -> Iterator[Finding]:
     """By form and checksum, and by the word before. They may overlap."""
-    forms: list[_Form] = []
-    if b"000000" in shape:
-        forms += [form for one, form in _WHOLE if one in shape]
-    if _GROUPED.search(shape):
-        forms += [form for one, form in _IN_GROUPS if one in shape]
-    if _FRENCH.search(shape):
-        forms.append(_FRENCH_FORM)
-    if _ITALIAN.search(outline(text, _ITALIAN_TABLE)):
-        forms.append(_ITALIAN_FORM)
+    forms = _forms_in(text, shape)
     if forms:
         for begin in _BEGIN.finditer(text):
             for pattern, check in forms:
@@ -186,6 +178,20 @@ def national_ids(text: str, shape: bytes) -> Iterator[Finding]:
     for words, check in _told(lower, shape):
         for end, _ in ends(lower, words):
             yield from _said(text[end : end + _REACH + _LONGEST].partition(COVER)[0], end, check)
+
+
+def _forms_in(text: str, shape: bytes) -> list[_Form]:
+    """The forms that may be there, by the outline."""
+    forms: list[_Form] = []
+    if b"000000" in shape:
+        forms += [form for one, form in _WHOLE if one in shape]
+    if _GROUPED.search(shape):
+        forms += [form for one, form in _IN_GROUPS if one in shape]
+    if _FRENCH.search(shape):
+        forms.append(_FRENCH_FORM)
+    if _ITALIAN.search(outline(text, _ITALIAN_TABLE)):
+        forms.append(_ITALIAN_FORM)
+    return forms
 
 
 _Group = tuple[tuple[str, ...], Check]

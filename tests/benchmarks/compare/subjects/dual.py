@@ -5,16 +5,17 @@ For LlamaIndex Langfuse has no handler: OpenInference alone, into the OTLP expor
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import langfuse, openinference, subject
 from .provider import otlp, provider
 
 
 class Subject(subject.Subject):
-    def load(self, framework: str) -> None:
-        openinference.Subject(1).load(framework)
-        langfuse.Subject(1).load(framework)
+    imports: ClassVar = {
+        framework: (*openinference.Subject.imports[framework], *langfuse.Subject.imports[framework])
+        for framework in ("langchain", "llama_index")
+    }
 
     def start(self, framework: str, url: str) -> None:
         self._callbacks: list[Any] = []

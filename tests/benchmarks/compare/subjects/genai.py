@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import ClassVar
 
 from . import subject
-from .provider import otlp, provider
+from .provider import SDK, otlp, provider
 
 
 class Subject(subject.Subject):
-    def load(self, framework: str) -> None:
-        import opentelemetry.exporter.otlp.proto.http.trace_exporter
-        import opentelemetry.sdk.trace.export
-
-        if framework == "langchain":
-            import opentelemetry.instrumentation.genai.langchain
-        else:
-            import opentelemetry.instrumentation.genai.llama_index  # noqa: F401
+    imports: ClassVar = {
+        "langchain": (*SDK, "opentelemetry.instrumentation.genai.langchain"),
+        "llama_index": (*SDK, "opentelemetry.instrumentation.genai.llama_index"),
+    }
 
     def start(self, framework: str, url: str) -> None:
         os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "gen_ai_latest_experimental"

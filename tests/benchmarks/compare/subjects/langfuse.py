@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import subject
 
 
 class Subject(subject.Subject):
-    def load(self, framework: str) -> None:
-
-        if framework == "langchain":
-            pass
-        else:
-            import openinference.instrumentation.llama_index  # noqa: F401
+    imports: ClassVar = {
+        "langchain": ("langfuse", "langfuse.langchain"),
+        "llama_index": ("langfuse", "openinference.instrumentation.llama_index"),
+    }
 
     def start(self, framework: str, url: str) -> None:
         self._client = client(url)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import subject
 
 
 class Subject(subject.Subject):
-    def load(self, framework: str) -> None:
-        pass
+    imports: ClassVar = {"langchain": (), "llama_index": ()}
 
     def start(self, framework: str, url: str) -> None:
         if framework == "langchain":

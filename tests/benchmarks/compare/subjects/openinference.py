@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from . import subject
-from .provider import otlp, provider
+from .provider import SDK, otlp, provider
 
 
 class Subject(subject.Subject):
-    def load(self, framework: str) -> None:
-        import opentelemetry.exporter.otlp.proto.http.trace_exporter
-        import opentelemetry.sdk.trace.export  # noqa: F401
-
-        if framework == "langchain":
-            import openinference.instrumentation.langchain
-        else:
-            import openinference.instrumentation.llama_index  # noqa: F401
+    imports: ClassVar = {
+        "langchain": (*SDK, "openinference.instrumentation.langchain"),
+        "llama_index": (*SDK, "openinference.instrumentation.llama_index"),
+    }
 
     def start(self, framework: str, url: str) -> None:
         self._provider = provider(otlp(url))

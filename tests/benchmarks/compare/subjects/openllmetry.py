@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from . import subject
-from .provider import otlp, provider
+from .provider import SDK, otlp, provider
 
 
 class Subject(subject.Subject):
-    def load(self, framework: str) -> None:
-        import opentelemetry.exporter.otlp.proto.http.trace_exporter
-        import opentelemetry.sdk.trace.export
-
-        if framework == "langchain":
-            import opentelemetry.instrumentation.langchain
-        else:
-            import opentelemetry.instrumentation.llamaindex  # noqa: F401
+    imports: ClassVar = {
+        "langchain": (*SDK, "opentelemetry.instrumentation.langchain"),
+        "llama_index": (*SDK, "opentelemetry.instrumentation.llamaindex"),
+    }
 
     def start(self, framework: str, url: str) -> None:
         self._provider = provider(otlp(url))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+SDK = ("opentelemetry.sdk.trace.export", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
+"""What is imported for it."""
+
 
 def provider(*exporters: Any) -> Any:
     """A `TracerProvider`, set as the process's own, that sends to `exporters` in batches of the default size."""

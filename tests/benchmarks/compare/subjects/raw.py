@@ -7,16 +7,14 @@ on its batch processor's thread.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import subject
-from .provider import otlp, provider
+from .provider import SDK, otlp, provider
 
 
 class Subject(subject.Subject):
-    def load(self, framework: str) -> None:
-        import opentelemetry.exporter.otlp.proto.http.trace_exporter
-        import opentelemetry.sdk.trace.export  # noqa: F401
+    imports: ClassVar = {"langchain": SDK, "llama_index": SDK}
 
     def start(self, framework: str, url: str) -> None:
         exporters = [otlp(url)]

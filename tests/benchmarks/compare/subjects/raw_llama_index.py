@@ -14,7 +14,7 @@ from llama_index.core.instrumentation.events.query import QueryEndEvent, QuerySt
 from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
 from llama_index.core.instrumentation.span_handlers import NullSpanHandler
 from opentelemetry.trace import Status, StatusCode, Tracer, set_span_in_context
-from pydantic import PrivateAttr
+from pydantic import Field
 
 
 def _message(message: Any) -> dict[str, Any]:
@@ -24,35 +24,34 @@ def _message(message: Any) -> dict[str, Any]:
 class _Spans(NullSpanHandler):
     """Holds the open spans by LlamaIndex's ids."""
 
-    _tracer: Any = PrivateAttr()
-    _open: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _streams: dict[str, str] = PrivateAttr(default_factory=dict)
+    tracer: Any = Field(None, exclude=True)  # fields: pydantic is slow to find private attributes
+    open: dict[str, Any] = Field(default_factory=dict, exclude=True)
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__()
-        self._tracer = tracer
+        self.tracer = tracer
 
     def of(self, id_: str | None) -> Any:
-        return self._open.get(id_) if id_ else None
+        return self.open.get(id_) if id_ else None
 
     def span_enter(
         self, id_: str, bound_args: inspect.BoundArguments, instance: Any = None, parent_id: str | None = None, **_: Any
     ) -> None:
         above = self.of(parent_id)
         context = set_span_in_context(above) if above is not None else None
-        self._open[id_] = self._tracer.start_span(id_.partition("-")[0], context)
+        self.open[id_] = self.tracer.start_span(id_.partition("-")[0], context)
 
     def span_exit(
         self, id_: str, bound_args: inspect.BoundArguments, instance: Any = None, result: Any = None, **_: Any
     ) -> None:
-        span = self._open.pop(id_, None)
+        span = self.open.pop(id_, None)
         if span is not None:
             span.end()
 
     def span_drop(
         self, id_: str, bound_args: inspect.BoundArguments, instance: Any = None, err: Any = None, **_: Any
     ) -> None:
-        span = self._open.pop(id_, None)
+        span = self.open.pop(id_, None)
         if span is not None:
             if err is not None:
                 span.set_status(Status(StatusCode.ERROR, str(err)))
@@ -62,18 +61,18 @@ class _Spans(NullSpanHandler):
 class _Content(BaseEventHandler):
     """Writes what the events say on the span that they name."""
 
-    _spans: _Spans = PrivateAttr()
-    _streamed: set[str] = PrivateAttr(default_factory=set)
+    spans: Any = Field(None, exclude=True)
+    streamed: set[str] = Field(default_factory=set, exclude=True)
 
     def __init__(self, spans: _Spans) -> None:
         super().__init__()
-        self._spans = spans
+        self.spans = spans
 
     def handle(self, event: Any, **_: Any) -> None:
         write = _WRITERS.get(type(event))
         if write is None:
             return
-        span = self._spans.of(event.span_id)
+        span = self.spans.of(event.span_id)
         if span is not None:
             write(self, span, event)
 
@@ -87,12 +86,12 @@ class _Content(BaseEventHandler):
         })  # fmt: skip
 
     def chat_piece(self, span: Any, event: Any) -> None:
-        if event.span_id not in self._streamed:
-            self._streamed.add(event.span_id)
+        if event.span_id not in self.streamed:
+            self.streamed.add(event.span_id)
             span.add_event("first_token")
 
     def chat_end(self, span: Any, event: Any) -> None:
-        self._streamed.discard(event.span_id)
+        self.streamed.discard(event.span_id)
         raw = event.response.raw or {}
         usage = raw.get("usage", {})
         span.set_attributes({

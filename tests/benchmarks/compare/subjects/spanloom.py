@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import subject
 
 
 class Subject(subject.Subject):
-    def load(self, framework: str) -> None:
-        import spanloom  # noqa: F401
-
-        if framework == "langchain":
-            import spanloom_langchain  # noqa: F401
-        else:
-            import spanloom_llama_index  # noqa: F401
+    imports: ClassVar = {
+        "langchain": ("spanloom", "spanloom_langchain"),
+        "llama_index": ("spanloom", "spanloom_llama_index"),
+    }
 
     def start(self, framework: str, url: str) -> None:
         import spanloom

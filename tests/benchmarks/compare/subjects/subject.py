@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from typing import Any
 
 
 class Subject:
     """One way to trace one framework, to `exports` destinations.
 
-    `load` imports what its users import, and nothing else happens there: it is timed. `start` sets it up against a
-    sink at `url`, each destination under a path of its own. `config` goes to each LangChain run. After `flush` all that
-    was traced has been sent.
+    `imports` are the modules that its users import, by framework; `load` does, and is timed. `start` sets it up
+    against a sink at `url`, each destination under a path of its own. `config` goes to each LangChain run. After
+    `flush` all that was traced has been sent.
     """
+
+    imports: Mapping[str, tuple[str, ...]]
 
     def __init__(self, exports: int) -> None:
         self.exports = exports
 
     def load(self, framework: str) -> None:
-        raise NotImplementedError
+        for module in self.imports[framework]:
+            importlib.import_module(module)
 
     def start(self, framework: str, url: str) -> None:
         raise NotImplementedError
