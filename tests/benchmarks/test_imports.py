@@ -6,6 +6,7 @@ Each in a fresh interpreter, since this one has imported everything. What is lef
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,12 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
+@cache
+def brought_by(adapter, until):
+    """The modules that come with the adapter, after its framework's own."""
+    return fresh(IMPORTS, adapter, until, *FRAMEWORK[adapter])
+
+
 def is_of(module, packages):
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
@@ -67,14 +74,14 @@ def is_of(module, packages):
 @pytest.mark.parametrize("until", ["imported", "configured"])
 @pytest.mark.parametrize("adapter", FRAMEWORK)
 def test_an_adapter_brings_along_nothing_that_only_few_use(adapter, until):
-    brought = fresh(IMPORTS, adapter, until, *FRAMEWORK[adapter])
+    brought = brought_by(adapter, until)
     assert "spanloom.recorder" in brought
     assert [module for module in brought if is_of(module, USED_BY_FEW)] == []
 
 
 @pytest.mark.parametrize("adapter", FRAMEWORK)
 def test_an_adapter_imports_no_part_of_its_framework_that_the_application_has_not(adapter):
-    brought = fresh(IMPORTS, adapter, "imported", *FRAMEWORK[adapter])
+    brought = brought_by(adapter, "imported")
     named = (
         "spanloom",
         "spanloom_langchain",
