@@ -8,19 +8,15 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
-from . import evaluation, scores
-from .content import ContentPolicy
-from .content.application import FAILURES, content_after_fork
-from .content.keeping import Keeper
+from . import scores
 from .content.plain import clean
 from .destinations.delivery import Delivery
-from .destinations.destination import Destination
 from .guard import GUARD, log
 from .identity import current_identity
 from .metrics import Metrics
@@ -28,8 +24,12 @@ from .prices import PriceList
 from .recorder import Recorder
 from .repeats import SentPrompts
 from .routing import NOWHERE, Route
-from .sampling import Tail, TailSampling
 from .weave import Weave
+
+if TYPE_CHECKING:
+    from .content.keeping import Keeper
+    from .destinations.destination import Destination
+    from .sampling import Tail, TailSampling
 
 
 class Loom:
@@ -104,6 +104,8 @@ class Loom:
 
     def after_fork(self) -> None:
         """In a forked child: whatever lock another thread of the parent held, nobody will let go of."""
+        from .content.application import content_after_fork  # noqa: PLC0415  the policies have imported it
+
         self._lock = threading.Lock()
         self.recorder.after_fork()
         self._weave.after_fork()
@@ -147,6 +149,8 @@ class Loom:
         waits for it (`waiting`): offered = exported + dropped + failed + queued + sampled_out + waiting. `"sampling"`
         has for each of them its traces: `{name: {kept: {reason: traces}, dropped, early, late_spans}}`.
         """
+        from .content.application import FAILURES  # noqa: PLC0415  the policies have imported it
+
         counts = {delivery.name: delivery.counts() for _, delivery in self._destinations}
         for tail in self._tails:
             counts |= tail.counts()
@@ -203,6 +207,8 @@ class Loom:
         if step is None and trace_id is None:
             step = self.current_step()
         target = scores.target_of(step, trace_id, span_id)
+        from . import evaluation  # noqa: PLC0415  brings OpenTelemetry's logs: only where there are scores
+
         value = clean(value) if isinstance(value, str) else value
         comment = None if comment is None else clean(str(comment))
         score = scores.score_of(clean(name) if isinstance(name, str) else name, value, target, comment, data_type, id)
@@ -265,6 +271,8 @@ class Loom:
 
 def vaults_of(destinations: Sequence[Destination]) -> tuple[Keeper, ...]:
     """The vaults that the destinations' policies send content to, each once."""
+    from .content import ContentPolicy  # noqa: PLC0415  when it is asked, the destinations have imported it
+
     policies = (getattr(destination, "content", None) for destination in destinations)
     known = (policy for policy in policies if isinstance(policy, ContentPolicy))  # others are refused when it opens
     return tuple(dict.fromkeys(vault for policy in known for vault in policy.vaults))
@@ -272,9 +280,13 @@ def vaults_of(destinations: Sequence[Destination]) -> tuple[Keeper, ...]:
 
 def _tails(destinations: Sequence[tuple[Destination, Delivery]], weave: Weave) -> tuple[Tail, ...]:
     """One for all destinations of equal policies, so that they agree whatever happens."""
+    sampled = [(policy, d) for one, d in destinations if (policy := getattr(one, "sampling", None)) is not None]
+    if not sampled:
+        return ()
+    from .sampling import Tail, TailSampling  # noqa: PLC0415  most configurations have no tail sampling
+
     groups: list[tuple[TailSampling, list[Delivery]]] = []
-    for destination, delivery in destinations:
-        policy = getattr(destination, "sampling", None)
+    for policy, delivery in sampled:
         if not isinstance(policy, TailSampling):
             continue
         for known, deliveries in groups:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider
@@ -13,12 +13,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from . import scores
-from .content.keeping import Keeper
 from .destinations.delivery import Delivery
-from .destinations.destination import Destination
-from .destinations.langfuse import Langfuse, keys_in_environment
-from .destinations.local import Local
-from .destinations.otlp import Otlp, endpoint_in_environment
 from .errors import ConfigurationError
 from .guard import GUARD, warn_once
 from .live import LiveSpans
@@ -27,8 +22,11 @@ from .prices import PriceList, Prices
 from .process import Ending
 from .recorder import MAX_OPEN_STEPS, MAX_STEP_SECONDS, Recorder
 from .routing import Routes
-from .sampling import head
 from .weave import SCOPE, weave_of
+
+if TYPE_CHECKING:
+    from .content.keeping import Keeper
+    from .destinations.destination import Destination
 
 _lock = threading.RLock()
 _current: Loom | None = None
@@ -109,14 +107,8 @@ def configure(
         weave.routes = Routes({d.name: takes for d in chosen if (takes := getattr(d, "route", None)) is not None})
         weave.sinks, weave.flush, weave.stop, weave.beside = loom._sinks(), loom.flush, loom.shutdown, loom._beside
         weave.look_again()
-        if loom._tails and (sampler := head.in_the_way(provider)) is not None:
-            warn_once(
-                f"head:{sampler}",
-                "spanloom: the tracer provider samples at the start of traces (%s), so that errors in the others never "
-                "reach sampling=TailSampling(…): set OTEL_TRACES_SAMPLER=parentbased_always_on, and leave the share to "
-                "its keep=….",
-                sampler,
-            )
+        if loom._tails:
+            _warn_of_head_sampler(provider)
         return loom
 
 
@@ -146,12 +138,29 @@ def current_step() -> scores.StepHandle | None:
 
 def destinations_in_environment() -> list[Destination]:
     """What `configure()` takes where it is given no destination."""
+    from .destinations.langfuse import Langfuse, keys_in_environment  # noqa: PLC0415  where none is given, alone
+    from .destinations.local import Local  # noqa: PLC0415
+    from .destinations.otlp import Otlp, endpoint_in_environment  # noqa: PLC0415
+
     found: list[Destination] = []
     if endpoint_in_environment():
         found.append(Otlp())
     if keys_in_environment():
         found.append(Langfuse())
     return found or [Local()]
+
+
+def _warn_of_head_sampler(provider: TracerProvider) -> None:
+    from .sampling import head  # noqa: PLC0415  most configurations have no tail sampling
+
+    if (sampler := head.in_the_way(provider)) is not None:
+        warn_once(
+            f"head:{sampler}",
+            "spanloom: the tracer provider samples at the start of traces (%s), so that errors in the others never "
+            "reach sampling=TailSampling(…): set OTEL_TRACES_SAMPLER=parentbased_always_on, and leave the share to "
+            "its keep=….",
+            sampler,
+        )
 
 
 def _check_names(destinations: Sequence[Destination]) -> None:

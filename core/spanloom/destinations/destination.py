@@ -17,7 +17,6 @@ from ..dialects.langfuse import SDKS_OWN
 from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known, step_name
 from ..dialects.sampling import Kept
 from ..guard import GUARD
-from ..sampling.share import marked
 from ..step import Outcome, Step
 from ..weave import Ended
 from .delivery import Delivery
@@ -85,6 +84,8 @@ def copy_of(
     if kept is not None:
         attributes = {**attributes, **sampling_dialect.attributes(kept)}
         if context is not None:
+            from ..sampling.share import marked  # noqa: PLC0415  where traces are sampled, which imported it
+
             context = marked(context, kept.threshold)
     events: Sequence[EventCopy] = ()
     if shown.events or rendered.events:

@@ -6,16 +6,18 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from .line import Line, Pause
-from .outbox import LEAST_BYTES, Outbox, SpoolSettings
 from .receipt import Receipt
 from .voice import Voice
 from .wire import Verdict, Wire
-from .wire.encoding import Batch, encoded, halves
+from .wire.encoding import LEAST_BYTES, Batch, encoded, halves
+
+if TYPE_CHECKING:
+    from .outbox import Outbox, SpoolSettings
 
 BATCH_BYTES = 4 * 1024 * 1024
 _LONGEST_WAIT = 8.0  # seconds between two attempts
@@ -172,6 +174,8 @@ class _Process:
         if closed:
             self.pause.end()
         elif spool is not None:
+            from .outbox import Outbox  # noqa: PLC0415  brings SQLite: only where used
+
             self.outbox = Outbox(
                 name, self.lines, self.pause, self.voice, spool, timeout=timeout, batch_bytes=batch_bytes
             )

@@ -25,7 +25,7 @@ from .pending import Pending, PendingBatches
 from .receipt import Receipt
 from .voice import Voice
 from .wire import Answer, Verdict
-from .wire.encoding import Batch, halves, in_pieces
+from .wire.encoding import LEAST_BYTES, Batch, halves, in_pieces
 
 LONGEST_WAIT = 30.0  # seconds between two attempts
 STUMBLE_SECONDS = 2.0  # that a batch is put off which the receiver stumbled over, doubled each time
@@ -33,7 +33,6 @@ _LOOK_SECONDS = 5.0  # how often to look for what dead processes left
 _CLOSE_SECONDS = 0.5  # that a shutdown waits for the thread to close its file; it ends without too
 _CACHED_BYTES = 16 * 1024 * 1024  # of what is on the disk, kept at hand too
 _MEMORY_BYTES = 16 * 1024 * 1024  # of what could not be written to the disk
-LEAST_BYTES = 256 * 1024  # what a receiver's refusals teach of its limit never goes below
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, get_type_hints
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..content import ContentPolicy
 from ..errors import ConfigurationError
 from ..identity import Identity
-from ..sampling import TailSampling
-from ..spool import can_lock
-from ..store import StoreError
 from ..weave import Ended
 from .delivery import BATCH_SPANS, DELAY_SECONDS, QUEUE_BYTES, QUEUE_SPANS, Delivery
 from .exporter import BATCH_BYTES, Exporter, MakeWire
-from .outbox import SpoolSettings
+
+if TYPE_CHECKING:
+    from ..sampling import TailSampling
 
 SPOOL_BYTES = 1024 * 1024 * 1024
 SPOOL_SECONDS = 24 * 3600.0
@@ -61,7 +61,7 @@ class Queued:
     takes: type[QueueOptions] = Options
 
     def __init__(self, options: QueueOptions | Options, *, name: str, content: ContentPolicy) -> None:
-        for option in options.keys() - get_type_hints(self.takes).keys():
+        for option in options.keys() - self.takes.__annotations__.keys():
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {option!r}")
         given = options.get("content")
         self.name = options.get("name", name)
@@ -87,7 +87,7 @@ class Queued:
             raise ConfigurationError(
                 f"{kind}(content={self.content!r}) is no policy: write content=ContentPolicy.full()."
             )
-        if not (self.sampling is None or isinstance(self.sampling, TailSampling)):
+        if not (self.sampling is None or _is_tail_sampling(self.sampling)):
             raise ConfigurationError(
                 f"{kind}(sampling={self.sampling!r}) is no policy: write sampling=TailSampling(keep=0.05)."
             )
@@ -104,22 +104,26 @@ class Queued:
                 raise ConfigurationError(f"{kind}({name}={value!r}) cannot work: write a whole number above 0.")
         if self.spool is not None and not isinstance(self.spool, Path):
             raise ConfigurationError(f'{kind}(spool={self.spool!r}) is no path: write spool="spanloom-spool.db".')
-        if self.spool is not None and not can_lock():
-            raise ConfigurationError(f"{kind}(spool=…) needs file locks, which this system has not: leave it out.")
+        if self.spool is not None:
+            from ..spool import can_lock  # noqa: PLC0415  brings SQLite: only where used
+
+            if not can_lock():
+                raise ConfigurationError(f"{kind}(spool=…) needs file locks, which this system has not: leave it out.")
 
     def exporter(self, wires: Mapping[str, MakeWire], timeout: float) -> Exporter:
         """What sends over `wires`, by this destination's options. `ConfigurationError` where its spool cannot be."""
-        spool = None
-        if isinstance(self.spool, Path):
-            spool = SpoolSettings(self.spool, self.spool_bytes, self.spool_seconds)
+        make = partial(Exporter, self.name, wires, timeout=self.timeout or timeout, batch_bytes=self.batch_bytes)
+        self._exporter = made = self._spooling(make) if isinstance(self.spool, Path) else make()
+        return made
+
+    def _spooling(self, make: Callable[..., Exporter]) -> Exporter:
+        from ..store.file import StoreError  # noqa: PLC0415  brings SQLite: only where used
+        from .outbox import SpoolSettings  # noqa: PLC0415
+
         try:
-            made = Exporter(
-                self.name, wires, timeout=self.timeout or timeout, batch_bytes=self.batch_bytes, spool=spool
-            )
+            return make(spool=SpoolSettings(Path(self.spool), self.spool_bytes, self.spool_seconds))
         except StoreError as error:
             raise ConfigurationError(f"{type(self).__name__}(spool=…): {error}") from error
-        self._exporter = made
-        return made
 
     def queue(
         self,
@@ -161,6 +165,12 @@ class Queued:
         """Let go of connections. Called once, after the queue has stopped."""
         if self._exporter is not None:
             self._exporter.close()
+
+
+def _is_tail_sampling(value: object) -> bool:
+    from ..sampling import TailSampling  # noqa: PLC0415  most destinations have none
+
+    return isinstance(value, TailSampling)
 
 
 def _is_number(value: object) -> bool:

@@ -7,7 +7,7 @@ the application's way of a token only counts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..content.plain import label
 from ..step import Kind, Outcome, Step
@@ -19,8 +19,7 @@ _TOKENS = tuple(float(4**n) for n in range(14))
 _RUNS = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """What an instrument is made of: a histogram, or, without `buckets`, a counter."""
 
     name: str

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .rendered import Attributes
 
@@ -37,8 +36,7 @@ class Reason(enum.StrEnum):
     SHARE = "share"
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """How a trace was kept. Divide by `probability` (above 0, at most 1) to estimate what there was in all.
 
     `threshold` is OpenTelemetry's rejection threshold of 56 bits: 0 where nothing was left to chance.

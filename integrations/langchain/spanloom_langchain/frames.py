@@ -12,11 +12,11 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import cache
 from types import FrameType
 from typing import Any
 from uuid import UUID
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables.base import Runnable
 from spanloom.guard import warn_once
 
@@ -28,7 +28,15 @@ def _code_of(owner: type, name: str) -> Any:
 
 
 _STREAM = _code_of(Runnable, "_transform_stream_with_config")
-_CALLS = {_code_of(BaseChatModel, name) for name in ("_generate_with_cache", "_agenerate_with_cache")} - {None}
+
+
+@cache
+def _calls() -> frozenset[Any]:
+    from langchain_core.language_models import BaseChatModel  # noqa: PLC0415  30 ms: where a model runs, it is there
+
+    return frozenset(_code_of(BaseChatModel, name) for name in ("_generate_with_cache", "_agenerate_with_cache")) - {
+        None
+    }
 
 
 def left_unread() -> bool | None:
@@ -47,11 +55,12 @@ def left_unread() -> bool | None:
 
 def running_prompt() -> UUID | None:
     """The run id of the chat model call whose body the caller is in; None outside of any."""
-    if not _CALLS:
+    calls = _calls()
+    if not calls:
         _missing("BaseChatModel._generate_with_cache", "spans opened in a batch of prompts lie in the step around it")
         return None
     for frame in _frames():
-        if frame.f_code in _CALLS:
+        if frame.f_code in calls:
             run_id = getattr(frame.f_locals.get("run_manager"), "run_id", None)
             return run_id if isinstance(run_id, UUID) else None
     return None

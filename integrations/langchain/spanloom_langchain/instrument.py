@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.tracers.context import register_configure_hook
 from spanloom.setup import Loom
 
 from .handler import SpanloomCallbackHandler
@@ -37,6 +36,8 @@ def instrument(loom: Loom | None = None) -> SpanloomCallbackHandler:
     """
     global _registered
     if not _registered:
+        from langchain_core.tracers.context import register_configure_hook  # noqa: PLC0415  10 ms: only where used
+
         register_configure_hook(_variable, inheritable=True)
         _registered = True
     _handler.follow(loom, on=True)

@@ -6,15 +6,17 @@ import re
 from collections import OrderedDict
 from collections.abc import Container, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.prompts import ChatMessagePromptTemplate, ChatPromptTemplate, MessagesPlaceholder
 from spanloom.identity import Prompt, prompt_in
 from spanloom.recorder import Recorder
 from spanloom.step import Deferred, Kind, Step
 
 from .templates import template_among
+
+if TYPE_CHECKING:
+    from langchain_core.prompts import ChatPromptTemplate
 
 _MOST_LINKS = 10_000
 _MOST_PARENTS = 2_000  # each holds what up to so many prompts have rendered:
@@ -33,6 +35,12 @@ def prompt_from_langfuse(prompt: Any) -> ChatPromptTemplate:
     the user. Langfuse's `{{variable}}` is a variable of the template, its placeholders are `MessagesPlaceholder`s, and
     all other braces stay text.
     """
+    from langchain_core.prompts import (  # noqa: PLC0415  brings Jinja, 50 ms: only where used
+        ChatMessagePromptTemplate,
+        ChatPromptTemplate,
+        MessagesPlaceholder,
+    )
+
     said = prompt.prompt
     messages: list[Any] = []
     for one in [{"role": "user", "content": said}] if isinstance(said, str) else said:
@@ -67,13 +75,15 @@ def prompt_of_run(metadata: Mapping[str, Any]) -> Prompt | None:
     return Prompt(name, metadata.get("lc_hub_commit_hash")) if isinstance(name, str) else None
 
 
-@dataclass(slots=True, eq=False)
 class _Run:
-    """The run of a prompt. `rendered` is the prompt's value, once the run has ended."""
+    """The run of a prompt. `template` is the prompt, as LangChain serializes it; `rendered` is its value, once the run
+    has ended."""
 
-    step: Step
-    template: Mapping[str, Any] | None  # the prompt, as LangChain serializes it
-    rendered: Any = None
+    __slots__ = ("rendered", "step", "template")
+
+    def __init__(self, step: Step, template: Mapping[str, Any] | None) -> None:
+        self.step, self.template = step, template
+        self.rendered: Any = None
 
 
 class Links:

@@ -11,7 +11,6 @@ from uuid import UUID
 from langchain_core.runnables.config import var_child_runnable_config
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Link, SpanContext, get_current_span
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from spanloom.current import CurrentStep, running_task
 from spanloom.guard import guarded
 from spanloom.live import context_of
@@ -203,6 +202,10 @@ def _incoming(metadata: Mapping[str, Any]) -> Context | None:
     """
     if running_run() is not None:
         return None
+    from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415  few applications are told of a trace
+        TraceContextTextMapPropagator,
+    )
+
     carrier = {key: str(metadata[key]) for key in ("traceparent", "tracestate") if key in metadata}
     context = TraceContextTextMapPropagator().extract(carrier, get_current())
     incoming = get_current_span(context).get_span_context()

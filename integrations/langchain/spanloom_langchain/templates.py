@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from langchain_core.prompt_values import PromptValue
+from spanloom.loaded import loaded
 from spanloom.step import Message, OtherPart, Part, Text, ToolCall
 
 from .blocks import parts_of, role_of
@@ -35,9 +35,10 @@ def template_among(prompts: Sequence[tuple[Mapping[str, Any], Any]], given: Any)
     is true of no other prompt (messages in between are trimmed).
     """
     given = given if isinstance(given, (list, tuple)) else (given,)
+    of_prompt = loaded("langchain_core.prompt_values", "PromptValue")
     fed = []
     for serialized, rendered in prompts:
-        said = rendered.to_messages() if isinstance(rendered, PromptValue) else ()
+        said = rendered.to_messages() if isinstance(rendered, of_prompt) else ()
         if said and _is_in(given, said[-1]):
             if _is_in(given, said[0]):
                 return template_of(serialized)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_core.agents import AgentAction
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from langchain_core.prompt_values import PromptValue
 from spanloom.content import Category
 from spanloom.content.category import of_role
 from spanloom.content.marked import Marked
 from spanloom.content.plain import makes_plain, plain
+from spanloom.loaded import loaded
 
 from .blocks import CALLS, REASONING, role_of
 
@@ -54,18 +53,20 @@ def convert(value: Any) -> Any:
             "metadata": Marked(Category.DOCUMENTS, value.metadata),
             "id": value.id,
         }
-    if isinstance(value, PromptValue):
+    if isinstance(value, dict):
+        return _as_message(value)
+    if isinstance(value, tuple):
+        if len(value) == 2 and _is_role(value[0]) and isinstance(value[1], (str, list)):  # noqa: PLR2004
+            return [value[0], _said(value[1], of_role(role_of(value[0])))]
+        return value
+    if isinstance(value, loaded("langchain_core.prompt_values", "PromptValue")):
         return value.to_messages()
-    if isinstance(value, AgentAction):
+    if isinstance(value, loaded("langchain_core.agents", "AgentAction")):
         return {
             "tool": Marked(Category.NAMES, value.tool),
             "tool_input": Marked(Category.TOOL_ARGUMENTS, value.tool_input),
             "log": Marked(Category.TOOL_ARGUMENTS, Marked(Category.COMPLETION, value.log)),  # it tells of both
         }
-    if isinstance(value, dict):
-        return _as_message(value)
-    if isinstance(value, tuple) and len(value) == 2 and _is_role(value[0]) and isinstance(value[1], (str, list)):  # noqa: PLR2004
-        return [value[0], _said(value[1], of_role(role_of(value[0])))]
     return value
 
 

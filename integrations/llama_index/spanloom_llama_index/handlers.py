@@ -9,7 +9,7 @@ from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.event_handlers import BaseEventHandler
 from llama_index_instrumentation.span import BaseSpan
 from llama_index_instrumentation.span_handlers import BaseSpanHandler
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from pydantic import Field
 from spanloom.guard import GUARD
@@ -75,6 +75,8 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
 
     def capture_propagation_context(self) -> dict[str, Any]:
         """The current trace, for `restore_propagation_context` in another process: W3C headers under `spanloom`."""
+        from opentelemetry import propagate  # noqa: PLC0415  looks for entry points: only where used
+
         headers: dict[str, str] = {}
         with GUARD.watching("spanloom_llama_index.capture_propagation_context"):
             inside = trace.get_current_span().get_span_context().is_valid
@@ -83,6 +85,8 @@ class SpanloomSpanHandler(BaseSpanHandler[BaseSpan]):
 
     def restore_propagation_context(self, context: dict[str, Any]) -> None:
         """Let a step that begins without a parent in this context continue the captured trace."""
+        from opentelemetry import propagate  # noqa: PLC0415
+
         with GUARD.watching("spanloom_llama_index.restore_propagation_context"):
             headers = context.get(_PROPAGATED)
             if isinstance(headers, dict):

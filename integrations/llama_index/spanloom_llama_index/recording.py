@@ -9,7 +9,6 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from llama_index.core.agent.workflow.workflow_events import ToolCall
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
@@ -19,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from spanloom.current import CurrentStep
 from spanloom.guard import GUARD, guarded
+from spanloom.loaded import loaded
 from spanloom.recorder import Recorder
 from spanloom.setup import Loom, current_loom
 from spanloom.step import Deferred, Outcome, Step
@@ -117,7 +117,8 @@ class Recording:
         except Exception as error:
             GUARD.caught("spanloom_llama_index.facts.begin", error)
         if family is _WORKFLOW_STEP:
-            frame.tool_call = next((v for v in arguments.values() if isinstance(v, ToolCall)), None)
+            calls = loaded("llama_index.core.agent.workflow.workflow_events", "ToolCall")
+            frame.tool_call = next((v for v in arguments.values() if isinstance(v, calls)), None)
         elif family is _TOOL and frame.home is not None:
             around = self.frames.open.get(frame.home)
             call = around.tool_call if isinstance(around, StepFrame) else None

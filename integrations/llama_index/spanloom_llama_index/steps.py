@@ -5,11 +5,9 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.chat_engine.types import BaseChatEngine, StreamingAgentChatResponse
 from llama_index.core.image_retriever import BaseImageRetriever
@@ -19,6 +17,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.response_synthesizers.base import BaseSynthesizer
 from llama_index.core.tools.types import BaseTool
 from llama_index.core.workflow import Workflow
+from spanloom.loaded import loaded
 from spanloom.step import Kind
 
 _MOST_KNOWN = 10_000
@@ -65,21 +64,14 @@ def _both(*names: str) -> frozenset[str]:
 
 
 _CHAT = _both("chat", "stream_chat")
+_EMBED = _both("get_query_embedding", "get_text_embedding", "get_text_embedding_batch")
+_RUN = frozenset({"run"})
 
 _TABLE: tuple[tuple[type, frozenset[str], Family], ...] = (
     (StructuredLLM, _both("chat", "stream_chat", "complete", "stream_complete"), Family.INTERNAL),  # wraps the model
     (BaseLLM, _CHAT | _both("complete", "stream_complete"), Family.LLM),
     *((m, _CHAT | _both("complete", "stream_complete"), Family.LLM) for m in _MULTI_MODAL),
-    (
-        BaseEmbedding,
-        _both("get_query_embedding", "get_text_embedding", "get_text_embedding_batch"),
-        Family.EMBEDDING,
-    ),
-    (
-        BaseSparseEmbedding,
-        _both("get_query_embedding", "get_text_embedding", "get_text_embedding_batch"),
-        Family.EMBEDDING,
-    ),
+    (BaseEmbedding, _EMBED, Family.EMBEDDING),
     (BaseRetriever, _both("retrieve"), Family.RETRIEVER),
     (
         BaseImageRetriever,
@@ -96,10 +88,13 @@ _TABLE: tuple[tuple[type, frozenset[str], Family], ...] = (
     (BaseChatEngine, _CHAT, Family.CHAT),
     (BaseTool, _both("call") | {"__call__"}, Family.TOOL),
     (IngestionPipeline, _both("run"), Family.INGESTION),
-    (BaseWorkflowAgent, frozenset({"run"}), Family.AGENT),
-    (AgentWorkflow, frozenset({"run"}), Family.AGENT),
-    (Workflow, frozenset({"run"}), Family.WORKFLOW),
+    (Workflow, _RUN, Family.WORKFLOW),
     (StreamingAgentChatResponse, _both("write_response_to_history"), Family.CHAT_HISTORY),
+)
+_SELDOM = (  # asked first, since an agent is a workflow too; `llama_index.core` imports none of them
+    ("llama_index.core.base.embeddings.base_sparse", "BaseSparseEmbedding", _EMBED, Family.EMBEDDING),
+    ("llama_index.core.agent.workflow", "BaseWorkflowAgent", _RUN, Family.AGENT),
+    ("llama_index.core.agent.workflow", "AgentWorkflow", _RUN, Family.AGENT),
 )
 _INTERNAL = Family.INTERNAL
 
@@ -127,6 +122,9 @@ def identified(span_id: str, instance: Any) -> tuple[str, Family]:
 
 
 def _find(kind: type, method: str) -> Family:
+    for module, name, methods, family in _SELDOM:
+        if method in methods and issubclass(kind, loaded(module, name)):
+            return family
     for base, methods, family in _TABLE:
         if method in methods and issubclass(kind, base):
             if family is Family.RERANKER and not any("rerank" in c.__name__.lower() for c in kind.__mro__):

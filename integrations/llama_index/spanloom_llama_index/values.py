@@ -6,12 +6,11 @@ What objects say is asked in a callback, by `snapshots.held`, or on the worker; 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, singledispatch
 from typing import Any
 
-from llama_index.core.agent.workflow.workflow_events import AgentOutput, AgentStream, ToolCallResult
-from llama_index.core.agent.workflow.workflow_events import ToolCall as ToolCallEvent
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 from llama_index.core.base.response.schema import (
     AsyncStreamingResponse,
@@ -103,33 +102,6 @@ def _(value: BaseTool) -> Any:
 
 
 @shown.register
-def _(value: AgentOutput) -> Any:
-    answer = Marked(Category.COMPLETION, value.response.content)
-    if not value.tool_calls:
-        return answer
-    return {
-        "response": answer,
-        "tool_calls": [
-            {
-                "name": Marked(Category.NAMES, c.tool_name),
-                "arguments": Marked(Category.TOOL_ARGUMENTS, c.tool_kwargs),
-            }
-            for c in value.tool_calls
-        ],
-    }
-
-
-@shown.register
-def _(value: AgentStream) -> Any:
-    return {**_fields(value), **{k: Marked(Category.COMPLETION, getattr(value, k)) for k in ("delta", "response")}}
-
-
-@shown.register
-def _(value: ToolCallEvent | ToolCallResult) -> Any:
-    return {**_fields(value), "tool_kwargs": Marked(Category.TOOL_ARGUMENTS, value.tool_kwargs)}
-
-
-@shown.register
 def _(value: ToolSelection) -> Any:
     return {
         "tool_id": value.tool_id,
@@ -140,12 +112,21 @@ def _(value: ToolSelection) -> Any:
 
 @shown.register
 def _(value: StopEvent) -> Any:
-    return value.result if type(value) is StopEvent else _fields(value)
+    return value.result if type(value) is StopEvent else fields_of(value)
 
 
 @shown.register
-def _(value: Event) -> Any:
-    return _fields(value)
+def _event(value: Event) -> Any:
+    global _knows_agents
+    if not _knows_agents and "llama_index.core.agent.workflow.workflow_events" in sys.modules:
+        from . import agents  # noqa: F401, PLC0415  they cost 20 ms, and come with the first agent
+
+        _knows_agents = True
+    says = shown.dispatch(type(value))  # whoever asks may have looked it up before agents were known
+    return fields_of(value) if says is _event else says(value)
+
+
+_knows_agents = False
 
 
 @shown.register
@@ -153,7 +134,8 @@ def _(value: Workflow | Context | BaseComponent) -> Any:  # models, indexes: set
     return f"<{type(value).__name__}>"
 
 
-def _fields(event: Event) -> Any:
+def fields_of(event: Event) -> Any:
+    """What an event holds, less what its class keeps to itself."""
     said: Mapping[str, Any] = event._data or {}
     hidden = _hidden(type(event))
     told = ((k, v) for k, v in {**vars(event), **said}.items() if v is not None and k not in hidden)

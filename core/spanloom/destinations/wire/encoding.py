@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 TRACES = "traces"
+LEAST_BYTES = 256 * 1024  # what a receiver's refusals teach of its limit never goes below
 _ENVELOPE = 8  # bytes around one message in a request, at most
 
 
