@@ -103,9 +103,9 @@ DESTINATIONS = (Otlp("http://127.0.0.1:9"), Langfuse("pk", "sk", "http://127.0.0
 
 
 def test_a_chat_is_rendered_in_time_linear_in_it(loom):
-    short = cost(lambda: rendered(chat(40), loom=loom), 5)
-    long = cost(lambda: rendered(chat(400), loom=loom), 5)
-    assert long < 10 * 1.5 * short
+    short = cost(lambda: rendered(chat(20), loom=loom), 7)
+    long = cost(lambda: rendered(chat(160), loom=loom), 7)  # both within an attribute's budget
+    assert long < 8 * 1.5 * short
 
 
 def test_what_was_said_before_is_not_rendered_again_in_the_next_step(loom):
