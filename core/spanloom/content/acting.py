@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import is_
 from typing import Any, Protocol
@@ -145,6 +147,29 @@ class Sample:
         return value if in_share(at.trace_id, self.rate) else DROPPED
 
 
+class _Batch(threading.local):
+    """What this thread has redacted of the spans that it is at: a document stands in several spans of its trace."""
+
+    texts: dict[tuple[int, int], dict[str, str]] | None = None
+
+    def redacted(self, trace_id: int, redactor: Redactor) -> dict[str, str]:
+        """By text, in that trace."""
+        return {} if self.texts is None else self.texts.setdefault((trace_id, id(redactor)), {})
+
+
+_BATCH = _Batch()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Redact each text of a trace once inside the block; it keeps the texts until its end."""
+    _BATCH.texts = {}
+    try:
+        yield
+    finally:
+        _BATCH.texts = None
+
+
 @dataclass(frozen=True, slots=True)
 class Redact:
     """Gives back the value itself where nothing in it is found."""
@@ -197,7 +222,7 @@ class Redact:
     def _text(self, text: str, at: Situation) -> str:
         # A text stands in many a place of one span, and passes the actions for each of its categories.
         if at.redactor is not self.redactor:
-            at.redactor, at.redacted = self.redactor, {}
+            at.redactor, at.redacted = self.redactor, _BATCH.redacted(at.trace_id, self.redactor)
         shown = at.redacted.get(text)
         if shown is None:
             found = self.redactor.find(text)

@@ -10,6 +10,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
 from ..content import ContentPolicy
+from ..content.acting import together
 from ..content.plain import clean
 from ..content.visible import Visible
 from ..dialects import sampling as sampling_dialect
@@ -125,11 +126,12 @@ def copies(batch: Sequence[Ended], policy: ContentPolicy, copy: Callable[[Ended]
         except Exception as error:
             _caught("spanloom.destinations.vaults", error)
     out: list[Any] = []
-    for ended in batch:
-        try:
-            out.append(copy(ended))
-        except Exception as error:
-            _caught("spanloom.destinations.copy", error)
+    with together():
+        for ended in batch:
+            try:
+                out.append(copy(ended))
+            except Exception as error:
+                _caught("spanloom.destinations.copy", error)
     return out
 
 

@@ -53,6 +53,8 @@ _NUMBERED = re.compile(
     r"|clause|ziffer|nr|oid|firmware|driver|step|punkt|punto)(?:\.|__|[\"'])?[ :=\"']{0,4}|[§=~^<>v]=?\s?)$",
     re.IGNORECASE,
 )  # fmt: skip
+_ZERO_BEFORE = re.compile(r"(?:^|\.)0\d")
+_NOBODYS = {"0.0.0.0", "255.255.255.255"}  # noqa: S104
 _PREFIX = re.compile(r"/\d{1,3}(?!\d)")
 _LOOK_BACK = 16
 _PERSONAL_V6 = [ipaddress.ip_network(n) for n in ("2000::/3", "fc00::/7", "fe80::/10")]
@@ -107,8 +109,7 @@ def ip_addresses(outline: Outline) -> Iterator[Finding]:
     for match in _v4(outline):
         before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
         written4 = match[0] if match[0].isascii() else _in_ascii(match[0])
-        address = ipaddress.IPv4Address(written4) if not re.search(r"(?:^|\.)0\d", written4) else None
-        if address is None or address.is_loopback or address.is_unspecified or match[0] == "255.255.255.255":
+        if _ZERO_BEFORE.search(written4) or written4.startswith("127.") or written4 in _NOBODYS:
             continue
         if _NUMBERED.search(before) or (re.search(r"[A-Za-z]/$", before) and match[0].endswith(".0")):
             continue  # a version: of a section, a package, or a browser as it names itself

@@ -63,6 +63,9 @@ class Placeholders:
         return f"Placeholders(values_per_trace={self.values_per_trace}, values={self.values})"
 
 
+_ESCAPED = re.compile(r"[<\\%]")  # what a view of an ASCII text may show otherwise
+
+
 class _Trace:
     __slots__ = ("last", "numbers")
 
@@ -73,9 +76,11 @@ class _Trace:
 
 def _same(kind: str, value: str) -> str:
     """What all spellings of one value have in common. A phone number's national and international form differ."""
-    if kind == Entity.SECRET:
+    if kind == Entity.SECRET or (kind == Entity.IP and value.isascii() and ":" not in value):
         return value
-    value = unicodedata.normalize("NFKC", View(value).text).strip().casefold()
+    if not value.isascii() or _ESCAPED.search(value):
+        value = unicodedata.normalize("NFKC", View(value).text)
+    value = value.strip().casefold()
     match kind:
         case Entity.PHONE:
             digits = re.sub(r"[^\d+]", "", value.replace("(0)", ""))
