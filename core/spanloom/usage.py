@@ -66,14 +66,17 @@ class Usage:
         A subset that a provider reports larger than its total is cut to what the total still holds.
         """
         counts = {name: value for name, value in zip(_NAMES, _counts(self), strict=True) if value is not None}
+        if counts.keys() <= _TOTALS:  # nothing to cut
+            return counts
         for total, parts, names in _PARTITIONS:
             if names.isdisjoint(counts) or total not in counts:
                 continue
             rest = counts[total]
             for part in parts:
-                if part in counts:
-                    counts[part] = min(counts[part], rest)
-                    rest -= counts[part]
+                if (count := counts.get(part)) is not None:
+                    if count > rest:
+                        counts[part] = count = rest
+                    rest -= count
         return counts
 
     def disjoint(self) -> dict[str, int]:
@@ -101,6 +104,7 @@ class Usage:
 
 _NAMES = tuple(field.name for field in fields(Usage))
 _NOTHING = (None,) * len(_NAMES)
+_TOTALS = frozenset({"input_tokens", "output_tokens"})
 _counts = attrgetter(*_NAMES)
 
 
