@@ -65,9 +65,11 @@ class Usage:
 
         A subset that a provider reports larger than its total is cut to what the total still holds.
         """
-        counts = {name: value for name, value in zip(_NAMES, _counts(self), strict=True) if value is not None}
-        if counts.keys() <= _TOTALS:  # nothing to cut
-            return counts
+        values = _counts(self)
+        given, answered = values[:2]
+        if values[2:] == _NO_PARTS and given is not None and answered is not None:  # often: nothing to cut
+            return {"input_tokens": given, "output_tokens": answered}
+        counts = {name: value for name, value in zip(_NAMES, values, strict=True) if value is not None}
         for total, parts, names in _PARTITIONS:
             if names.isdisjoint(counts) or total not in counts:
                 continue
@@ -104,7 +106,7 @@ class Usage:
 
 _NAMES = tuple(field.name for field in fields(Usage))
 _NOTHING = (None,) * len(_NAMES)
-_TOTALS = frozenset({"input_tokens", "output_tokens"})
+_NO_PARTS = _NOTHING[2:]
 _counts = attrgetter(*_NAMES)
 
 

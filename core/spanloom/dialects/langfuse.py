@@ -43,6 +43,7 @@ _HEADS: dict[Kind, Attributes] = {  # what every step of a kind says, to begin w
     kind: {STEP_KIND: kind.value, "langfuse.observation.type": type} for kind, type in _TYPES.items()
 }
 
+_INTERNAL = SpanKind.INTERNAL
 _CALLS = {Kind.LLM, Kind.EMBEDDING}
 _METADATA = "langfuse.observation.metadata."
 
@@ -112,14 +113,8 @@ def render(step: Step, visible: Visible, trace: TraceFacts) -> Rendered:
         _generation(step, visible, out)
     _input_output(step, visible, out)
     error = outcome is Outcome.ERROR
-    return Rendered(
-        name=step_name(step),
-        kind=SpanKind.INTERNAL,
-        attributes=out,
-        events=[(e.name, e.time_ns, genai.event_attributes(e)) for e in step.events] if step.events else [],
-        error=error,
-        status_description=status if error else None,
-    )
+    told = [(e.name, e.time_ns, genai.event_attributes(e)) for e in step.events] if step.events else []
+    return Rendered(step_name(step), _INTERNAL, out, told, error, status if error else None)
 
 
 def render_other(name: str, kind: SpanKind, own: Attributes, visible: Visible, trace: TraceFacts) -> Rendered:
