@@ -172,7 +172,9 @@ class _Layout:
 
     def __init__(self, counted: list[tuple[str, tuple[str, ...]]], summed: list[tuple[Any, ...]]) -> None:
         self._counted = counted  # the finest first: a count, and those inside it that have prices of their own
-        self._summed = summed  # what it costs, in the order of the sum: count, price, tiers, per how many, direction
+        # What they cost, in the order of the sum: count, price, tiers, per how many, direction; `per` is None where the
+        # price is all, that of a count which is not there: nothing, and yet its zeros are among the sum's digits.
+        self._summed = summed
 
     def cost(self, counts: Counts) -> Cost | None:
         """What genai-prices would say; None where it has to be asked."""
@@ -189,8 +191,11 @@ class _Layout:
             left[name] = count
         given = answered = total = _ZERO
         for name, price, tiers, per, direction in self._summed:
-            rate = _tier(price, tiers, counts["input_tokens"]) if tiers else price
-            amount = rate * left[name] / per
+            if per is None:
+                amount = price
+            else:
+                rate = _tier(price, tiers, counts["input_tokens"]) if tiers else price
+                amount = rate * left.get(name, 0) / per
             total += amount
             if direction == "input":
                 given += amount
@@ -222,14 +227,17 @@ def _layout(price: ModelPrice, counts: Counts) -> _Layout | None:
             return None
         name, unit = units[key]
         tiers = tuple((tier.start, tier.price) for tier in reversed(getattr(value, "tiers", ())))
-        dimensions = unit["dimensions"]
-        summed.append((name, getattr(value, "base", value), tiers, unit["per"], dimensions.get("direction")))
-        if name != "requests":
+        dimensions, rate, per = unit["dimensions"], getattr(value, "base", value), unit["per"]
+        if name in counts:
             priced[name] = dimensions
+        elif name != "requests":
             try:
                 getattr(probe, name)
             except ValueError:  # missing, and not nothing: others that are known lie inside it
                 return None
+            if not tiers:
+                rate, per = rate * 0 / per, None
+        summed.append((name, rate, tiers, per, dimensions.get("direction")))
     order = sorted(priced, key=lambda name: (-len(priced[name]), name))
     return _Layout([(name, tuple(_inside(name, priced, order))) for name in order], summed)
 

@@ -13,15 +13,12 @@ from operator import attrgetter
 
 # A total and a partition of it, whose parts share no token; those of different partitions of a total may. The totals
 # first: their parts have parts.
-_PARTITIONS = tuple(
-    (total, parts, frozenset(parts))
-    for total, parts in (
-        ("input_tokens", ("cache_read_tokens", "cache_write_tokens")),
-        ("input_tokens", ("audio_input_tokens", "image_input_tokens", "text_input_tokens")),
-        ("output_tokens", ("reasoning_tokens",)),
-        ("output_tokens", ("audio_output_tokens", "image_output_tokens", "text_output_tokens")),
-        ("cache_write_tokens", ("cache_write_1h_tokens",)),
-    )
+_PARTITIONS = (
+    ("input_tokens", ("cache_read_tokens", "cache_write_tokens")),
+    ("input_tokens", ("audio_input_tokens", "image_input_tokens", "text_input_tokens")),
+    ("output_tokens", ("reasoning_tokens",)),
+    ("output_tokens", ("audio_output_tokens", "image_output_tokens", "text_output_tokens")),
+    ("cache_write_tokens", ("cache_write_1h_tokens",)),
 )
 
 
@@ -70,13 +67,12 @@ class Usage:
         if values[2:] == _NO_PARTS and given is not None and answered is not None:  # often: nothing to cut
             return {"input_tokens": given, "output_tokens": answered}
         counts = {name: value for name, value in zip(_NAMES, values, strict=True) if value is not None}
-        for total, parts, names in _PARTITIONS:
-            if names.isdisjoint(counts) or total not in counts:
+        for total, parts in _PARTITIONS:
+            if (rest := counts.get(total)) is None:
                 continue
-            rest = counts[total]
             for part in parts:
-                if (count := counts.get(part)) is not None:
-                    if count > rest:
+                if part in counts:
+                    if (count := counts[part]) > rest:
                         counts[part] = count = rest
                     rest -= count
         return counts
