@@ -50,6 +50,7 @@ _METADATA = "langfuse.observation.metadata."
 SDKS_OWN = "langfuse.internal."
 """How the keys begin that Langfuse's SDK notes on live spans for itself."""
 
+_MISREAD = ("gen_ai.", "error.")
 _SPOKEN = ("langfuse.observation.", "gen_ai.", "openinference.", "llm.")
 
 _BUCKETS = {
@@ -198,7 +199,7 @@ def cost_details(cost: Cost) -> dict[str, float]:
 
 def beside(attributes: Mapping[str, Any]) -> Attributes:
     """What of a step's live span stands beside this dialect: the application's own attributes, none that is misread."""
-    return {k: v for k, v in genai.less_own(attributes).items() if not k.startswith("error.")}
+    return {key: value for key, value in attributes.items() if not key.startswith(_MISREAD)}
 
 
 def iso(time_ns: int) -> str:
