@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError
 from .guard import GUARD, log, warn_once
 from .rates import MOST_MODELS, Catalog, OwnRates, Rates
 from .step import Kind, Outcome, Step
 from .usage import NOTHING, Cost, Usage
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
 
 Amount = Decimal | int | float | str
 
@@ -202,14 +205,17 @@ class PriceList:
 
 # ---------------------------------------------------------------- genai-prices; imported (0.4 s) where first needed
 _catalog: Catalog | None = None
+_snapshot: Callable[[], DataSnapshot] | None = None
 
 
 def _published(provider: str | None, model: str, service_tier: str | None) -> Rates | None:
     """The published prices of `model` at `provider`. A provider that is not known is not guessed at."""
-    global _catalog
-    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
+    global _catalog, _snapshot
+    if _snapshot is None:
+        from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
 
-    snapshot = get_snapshot()
+        _snapshot = get_snapshot
+    snapshot = _snapshot()
     if _catalog is None or _catalog.snapshot is not snapshot:
         _catalog = Catalog(snapshot)
     catalog = _catalog
@@ -222,24 +228,32 @@ def _published(provider: str | None, model: str, service_tier: str | None) -> Ra
 
 def _cost(rates: Rates, usage: Usage, time_ns: int | None) -> Cost | None:
     """`usage` at `rates`; where a provider's finer counts do not go together, at the price of the coarser ones."""
-    for counts in _finer_to_coarser(usage):
+    counts = _in_their_words(usage)
+    try:
+        return rates.cost(counts, time_ns)  # nearly always
+    except ValueError:
+        pass
+    for coarser in _coarser(counts):
         try:
-            return rates.cost(counts, time_ns)
+            return rates.cost(coarser, time_ns)
         except ValueError:
             continue
     return None
 
 
-def _finer_to_coarser(usage: Usage) -> Iterator[dict[str, int]]:
-    view = {_KEYS[name]: count for name, count in usage.inclusive().items() if name in _KEYS}
-    view.setdefault("input_tokens", 0)
-    view.setdefault("output_tokens", 0)
-    cached, spoken = view.get("cache_read_tokens", 0), view.get("input_audio_tokens", 0)
-    if cached and spoken:  # no provider says how much of the sound was cached: as little as can be
-        view["cache_audio_read_tokens"] = max(0, cached + spoken - view["input_tokens"])
-    yield view
-    yield {key: count for key, count in view.items() if "audio" not in key and "image" not in key}
-    yield {key: view[key] for key in ("input_tokens", "output_tokens")}
+def _in_their_words(usage: Usage) -> dict[str, int]:
+    counts = {_KEYS[name]: count for name, count in usage.inclusive().items() if name in _KEYS}
+    counts.setdefault("input_tokens", 0)
+    counts.setdefault("output_tokens", 0)
+    if (cached := counts.get("cache_read_tokens")) and (spoken := counts.get("input_audio_tokens")):
+        # no provider says how much of the sound was cached: as little as can be
+        counts["cache_audio_read_tokens"] = max(0, cached + spoken - counts["input_tokens"])
+    return counts
+
+
+def _coarser(counts: dict[str, int]) -> Iterator[dict[str, int]]:
+    yield {key: count for key, count in counts.items() if "audio" not in key and "image" not in key}
+    yield {key: counts[key] for key in ("input_tokens", "output_tokens")}
 
 
 __all__ = ["PriceList", "Prices"]

@@ -23,8 +23,8 @@ Counts = Mapping[str, int]
 """Tokens under genai-prices' names: `input_tokens` and `output_tokens`, and what of their subsets is known."""
 
 MOST_MODELS = 1_024
-_MOST_LAYOUTS = 256  # of one model: by its prices so far, and by which counts are known
-_MOST_DAYS = 64
+_MOST_LAYOUTS = 32  # of one model: by its prices so far, and by which counts are known
+_MOST_DAYS = 32
 
 _ZERO = Decimal(0)
 
