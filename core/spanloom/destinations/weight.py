@@ -52,31 +52,35 @@ def _weight(value: Any, depth: int) -> int:
         kind = tuple
     if depth == 0:
         return _EACH
+    below = depth - 1
     if kind is list or kind is tuple:
-        found = 0
-        some = value[-_SAMPLE:]
-        for one in some:
-            found += len(one) if type(one) is str else _weight(one, depth - 1)
-        return _EACH + (found * len(value) // _SAMPLE if len(value) > _SAMPLE else found)
+        found, count = 0, len(value)
+        for one in value if count <= _SAMPLE else value[-_SAMPLE:]:
+            found += len(one) if type(one) is str else _weight(one, below)
+        return _EACH + (found * count // _SAMPLE if count > _SAMPLE else found)
     if kind is dict:
-        total = _EACH * len(value)
-        if total <= _EACH * _SMALL:
-            for one in list(value.values())[-_SAMPLE:]:
-                total += len(one) if type(one) is str else _weight(one, depth - 1)
+        count = len(value)
+        total = _EACH * count
+        if count <= _SMALL:
+            values = value.values()
+            for one in values if count <= _SAMPLE else list(values)[-_SAMPLE:]:
+                total += len(one) if type(one) is str else _weight(one, below)
         return total
     if kind is str or kind is bytes:
         return len(value)
+    if kind in _NUMBERS:
+        return _EACH
     named = getattr(value, "__dict__", None)
     total = _EACH
     if type(named) is dict:
         for name in _TEXTS:
             if name in named:
                 text = named[name]
-                total += len(text) if type(text) is str else _weight(text, depth - 1)
-    elif named is None and kind not in _NUMBERS:
+                total += len(text) if type(text) is str else _weight(text, below)
+    elif named is None:
         for name in _HELD:
             if (text := getattr(value, name, None)) is not None:
-                total += len(text) if type(text) is str else _weight(text, depth - 1)
+                total += len(text) if type(text) is str else _weight(text, below)
     return total
 
 
