@@ -80,10 +80,11 @@ def copy_of(
     """
     span = ended.span
     context, attributes = span.context, rendered.attributes
-    if own:
-        attributes = {**{k: v for k, v in own.items() if not k.startswith(SDKS_OWN)}, **attributes}
+    for key in own:
+        if key not in attributes and not key.startswith(SDKS_OWN):
+            attributes[key] = own[key]
     if kept is not None:
-        attributes = {**attributes, **sampling_dialect.attributes(kept)}
+        attributes |= sampling_dialect.attributes(kept)
         if context is not None:
             from ..sampling.share import marked  # noqa: PLC0415  where traces are sampled, which imported it
 
@@ -108,14 +109,15 @@ def copy_of(
 
 
 def _status(live: Status, shown: Seen, rendered: Rendered) -> Status:
-    failed = live.status_code is StatusCode.ERROR
+    code = live.status_code
+    failed = code is StatusCode.ERROR
     if not (rendered.error or failed):
-        return _STATUSES[live.status_code]
+        return _OK if code is StatusCode.OK else _UNSET
     description = (rendered.error and rendered.status_description) or (failed and shown.status_description)
     return Status(StatusCode.ERROR, clean(description) if description else None)
 
 
-_STATUSES = {code: Status(code) for code in StatusCode}
+_OK, _UNSET = Status(StatusCode.OK), Status(StatusCode.UNSET)
 
 
 def copies(batch: Sequence[Ended], policy: ContentPolicy, copy: Callable[[Ended], SpanCopy]) -> list[Any]:
