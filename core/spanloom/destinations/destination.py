@@ -25,7 +25,6 @@ from .delivery import Delivery
 from .seen import Seen, seen, wait_for_vaults
 from .span_copy import EventCopy, SpanCopy
 
-
 _SLICE_SECONDS = 0.001  # of a worker's time; CPython's own switch interval is 5 ms
 
 
