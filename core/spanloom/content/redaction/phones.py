@@ -8,8 +8,7 @@ from string import ascii_uppercase, digits
 
 import phonenumbers
 
-from .finding import Entity, Finding
-from .outline import COVER, Outline, table
+from .outline import COVER, Covers, Outline, table
 from .verdicts import Verdicts
 
 _BEFORE = r"(?<![A-Za-z0-9_+])(?<!\d[.,])(?<![A-Za-z0-9_/]-)"
@@ -166,7 +165,7 @@ class Phones:
         self.regions = tuple(regions)
         self._abroad, self._at_home = Verdicts(_number_abroad), Verdicts(self._decided)
 
-    def __call__(self, outline: Outline) -> Iterator[Finding]:
+    def __call__(self, outline: Outline) -> Iterator[tuple[int, int]]:
         spots = list(_spots(outline))
         if not spots:
             return
@@ -178,12 +177,20 @@ class Phones:
             for match in _ABROAD.finditer(text, start, end)
             if (length := self._abroad(match[0])) and not _UNIT.match(text, match.start() + length)
         ]
-        for start, end in taken:
-            yield Finding(start, end, Entity.PHONE)
+        yield from taken
         for before, after in _between(spots, taken):
             for match in _AT_HOME.finditer(text, before, after):
                 if length := self._number_at_home(text, match):
-                    yield Finding(match.start(), match.start() + length, Entity.PHONE)
+                    yield match.start(), match.start() + length
+
+    def may_show(self, outline: Outline, covers: Covers) -> bool:
+        """Whether there may be one more in `outline` once `covers` are."""
+        return any(
+            outline.shape.count(b"0", start, end) >= _SHORTEST
+            and not covers.hold(start, end)
+            and covers.near(*_decisive(outline, start, end))
+            for start, end in outline.islands
+        )
 
     def _number_at_home(self, text: str, match: re.Match[str]) -> int:
         """How many characters of the match are a number; 0 if none is."""
@@ -238,12 +245,17 @@ def _spots(outline: Outline) -> Iterator[tuple[int, int, int, int]]:
     lookalikes are made of, since none begins or ends within another such row."""
     for start, end in outline.islands:
         if outline.shape.count(b"0", start, end) >= _SHORTEST:
-            strokes = outline.strokes(_LOOKALIKE_SIGNS)
-            first = strokes.rfind(b"x", 0, max(0, start - _LEAD - _REACH)) + 1
-            last = strokes.find(b"x", end + _UNIT_REACH)
-            last = len(strokes) if last < 0 else last
-            if outline.near(first - _LEAD, last + _UNIT_REACH):
-                yield max(0, start - _LEAD), end + _BEHIND, first, last
+            first, last = _decisive(outline, start, end)
+            if outline.near(first, last):
+                yield max(0, start - _LEAD), end + _BEHIND, first + _LEAD, last - _UNIT_REACH
+
+
+def _decisive(outline: Outline, start: int, end: int) -> tuple[int, int]:
+    """What decides on the island from `start` to `end`."""
+    strokes = outline.strokes(_LOOKALIKE_SIGNS)
+    first = strokes.rfind(b"x", 0, max(0, start - _LEAD - _REACH)) + 1
+    last = strokes.find(b"x", end + _UNIT_REACH)
+    return first - _LEAD, (len(strokes) if last < 0 else last) + _UNIT_REACH
 
 
 def _without_lookalikes(outline: Outline, spots: Sequence[tuple[int, int, int, int]]) -> str:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from string import ascii_letters, digits
 
-from .finding import Entity, Finding
 from .names import SPACED, STRONG, WEAK
-from .outline import STEMS, Outline, places, table
+from .outline import STEMS, Covers, Outline, places, table
 from .words import lowered
 
 _NAME = ascii_letters + digits + "_-"
@@ -87,11 +86,29 @@ _OF_OTHER_SIGNS = (b"whsec_", b"glc_", b"sntry")  # what follows these may hold 
 _TELEGRAM = range(8, 11)  # digits before `:AA`
 
 
-def secrets(outline: Outline) -> Iterator[Finding]:
+def secrets(outline: Outline) -> Iterator[tuple[int, int]]:
     """Only the secret itself: of `password=hunter2`, `hunter2`. They may overlap."""
     for start, end in _spans(outline):
         if start < end:
-            yield Finding(start, end, Entity.SECRET)
+            yield start, end
+
+
+def may_show(outline: Outline, covers: Covers) -> bool:
+    """Whether there may be one more in `outline` once `covers` are.
+
+    That are keys out of a row that is cut in two; of all others it is enough that there is what they begin with.
+    """
+    text, latin = outline.text, outline.latin
+    if (
+        outline.names_secrets
+        or ("=" in text and ("&" in text or "?" in text or ";" in text or "#" in text))
+        or ("/" in text and ("hooks.slack.com/" in text or "/api/webhooks/" in text or ("://" in text and "@" in text)))
+        or (b"-" in latin and b"-----BEGIN" in latin)
+        or b":AA" in latin
+        or (b"_" in latin and any(sign in latin for sign in _OF_OTHER_SIGNS))
+    ):
+        return True
+    return any(covers.near(start - 1, end + 1) and not covers.hold(start, end) for start, end in _rows(outline))
 
 
 def _spans(outline: Outline) -> Iterator[tuple[int, int]]:
@@ -114,6 +131,7 @@ def _spans(outline: Outline) -> Iterator[tuple[int, int]]:
                 yield match.span("value")
     occurrences = outline.occurrences()
     if any(stem in _SCHEMES and outline.lower.startswith(_SCHEMES[stem], at) for at, stem in occurrences):
+        outline.names_secrets = True
         for match in _HEADER.finditer(text):
             kind = "value" if match["value"] else "bearer" if match["bearer"] else "basic"
             if not _NO_VALUE.fullmatch(match[kind]) and _mixed(match[kind]):
@@ -180,7 +198,10 @@ def _named(outline: Outline, occurrences: list[tuple[int, bytes]]) -> Iterator[t
     for place, stem in occurrences:
         for name, before, strong in _NAMES.get(stem, ()):
             start = place - before
-            if start < 0 or not spaced.startswith(name, start) or text[start - 1 : start] == "$":
+            if start < 0 or not spaced.startswith(name, start):
+                continue
+            outline.names_secrets = True
+            if text[start - 1 : start] == "$":
                 continue  # of the shell: $PWD
             end = start + len(name)
             if len(name) <= _WHOLE and text[end : end + 1].isalpha():
