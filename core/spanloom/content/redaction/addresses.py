@@ -23,10 +23,14 @@ _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 600
 _VERSION = re.compile(r"\d+\.\d+(?:\.|$)")
 
 
+def _ats(outline: Outline) -> list[int]:
+    return places(outline.shape, b"@")
+
+
 def emails(outline: Outline) -> Iterator[tuple[int, int]]:
     """From each `@` back and forth."""
     text = outline.text
-    for here in places(outline.shape, b"@"):
+    for here in outline.once(_ats):
         before = _LOCAL.match(text[max(0, here - _LONGEST_LOCAL) : here][::-1])
         if before is None or (after := _DOMAIN.match(text, here + 1)) is None:
             continue
@@ -45,7 +49,7 @@ def may_show_emails(outline: Outline, covers: Covers) -> bool:
     """Whether there may be one more in `outline` once `covers` are."""
     return any(
         covers.near(at - _LONGEST_LOCAL - 1, at + _LONGEST_DOMAIN) and not covers.hold(at, at + 1)
-        for at in places(outline.shape, b"@")
+        for at in outline.once(_ats)
     )
 
 
@@ -99,9 +103,15 @@ def _v4(outline: Outline) -> Iterator[re.Match[str]]:
                 at = start + 1
 
 
+def _colons(outline: Outline) -> list[tuple[int, int]]:
+    return [match.span() for match in _COLONS.finditer(outline.latin)]
+
+
 def _v6(outline: Outline) -> Iterator[re.Match[str]]:
     """A match begins where its row of digits and colons does, at most four digits before the first colon."""
     text, latin, at = outline.text, outline.latin, 0
+    if not outline.once(_colons):
+        return
     for begin, end in outline.changed(_REACH):
         at = max(at, begin)
         while colons := _COLONS.search(latin, at, end):
@@ -158,5 +168,5 @@ def may_show_ip_addresses(outline: Outline, covers: Covers) -> bool:
     """Whether there may be one more in `outline` once `covers` are."""
     spans = outline.dotted
     if b":" in outline.shape:
-        spans = spans + [match.span() for match in _COLONS.finditer(outline.latin)]
+        spans = spans + outline.once(_colons)
     return any(covers.near(start - _REACH, end + _REACH) and not covers.hold(start, end) for start, end in spans)

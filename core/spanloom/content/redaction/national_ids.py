@@ -164,7 +164,7 @@ def may_show(outline: Outline, covers: Covers) -> bool:
         for start, end in outline.islands
     ) or any(
         covers.near(begin - _LONGEST_FORM, end + _LONGEST_FORM) and not covers.hold(begin, end)
-        for begin, end in _threes(outline, outline.strokes(_OMOCODIA), 0)
+        for begin, end in outline.once(_all_threes)
     )
 
 
@@ -200,12 +200,15 @@ _TO_LETTER, _SPACES = 11, 4  # from the beginning to the letter before the three
 
 
 def _italian_places(outline: Outline) -> Iterator[int]:
+    shape, whole = outline.shape, len(outline.text)
     for first, last in outline.changed(_LONGEST_FORM):
-        strokes, shape = outline.strokes(_OMOCODIA), outline.shape
-        if (first, last) != (0, len(shape)):
-            strokes = strokes[first:last]
-        for begin, end in _threes(outline, strokes, first):
-            letters = [begin - 1] if begin > first and strokes[begin - first - 1] == _LETTER else []
+        threes = (
+            outline.once(_all_threes)
+            if last - first == whole
+            else _threes(outline, outline.latin[first:last].translate(_OMOCODIA), first)
+        )
+        for begin, end in threes:
+            letters = [begin - 1] if begin > first and _OMOCODIA[outline.latin[begin - 1]] == _LETTER else []
             if shape.find(b"a", begin, end) >= 0:
                 # Behind that, letters stand before where it would begin; other scripts' digits do not count as such.
                 farthest = end - 3 if outline.foreign else min(end - 3, begin + _TO_LETTER + _SPACES + 1)
@@ -214,6 +217,10 @@ def _italian_places(outline: Outline) -> Iterator[int]:
                 for start in range(letter - _TO_LETTER, max(-1, letter - _TO_LETTER - _SPACES - 1), -1):
                     if _ITALIAN.match(outline.text, start):
                         yield start
+
+
+def _all_threes(outline: Outline) -> list[tuple[int, int]]:
+    return _threes(outline, outline.latin.translate(_OMOCODIA), 0)
 
 
 def _threes(outline: Outline, strokes: bytes, first: int) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from string import ascii_uppercase, digits
 
 import phonenumbers
 
-from .outline import COVER, Covers, Outline, table
+from .outline import COVER, Covers, Outline, places, table
 from .verdicts import Verdicts
 
 _BEFORE = r"(?<![A-Za-z0-9_+])(?<!\d[.,])(?<![A-Za-z0-9_/]-)"
@@ -131,7 +131,7 @@ _BEHIND_OTHER = " \t.:#°º=\"'-\n"
 _UNIT = re.compile(
     r"\s?(?:€|\$|£|%|EUR\b|USD\b|GBP\b|CHF\b|euros?\b|dollars?\b|kg\b|km\b|ms\b|bytes\b|tokens\b|people\b|habit)"
 )
-_REACH, _NEAR, _UNIT_REACH = 40, 16, 16
+_REACH, _NEAR, _UNIT_REACH, _SOON = 40, 16, 16, 64
 _LEAD, _BEHIND = 3, 2  # characters before the first digit, `(+ `, and how far the patterns look behind the last
 _LOOKALIKE_SIGNS = table({digits + ascii_uppercase + "abcdef" + " :.,/()+-": "l"}, rest="x")
 
@@ -252,10 +252,16 @@ def _spots(outline: Outline) -> Iterator[tuple[int, int, int, int]]:
 
 def _decisive(outline: Outline, start: int, end: int) -> tuple[int, int]:
     """What decides on the island from `start` to `end`."""
-    strokes = outline.strokes(_LOOKALIKE_SIGNS)
-    first = strokes.rfind(b"x", 0, max(0, start - _LEAD - _REACH)) + 1
-    last = strokes.find(b"x", end + _UNIT_REACH)
-    return first - _LEAD, (len(strokes) if last < 0 else last) + _UNIT_REACH
+    latin, size = outline.latin, len(outline.latin)
+    before, behind = max(0, start - _LEAD - _REACH), min(size, end + _UNIT_REACH)
+    # Nearly always the row ends soon, so that there is no need to read the whole text.
+    far = max(0, before - _SOON)
+    first = latin[far:before].translate(_LOOKALIKE_SIGNS).rfind(b"x") + 1
+    last = latin[behind : behind + _SOON].translate(_LOOKALIKE_SIGNS).find(b"x")
+    if (far and not first) or (last < 0 and behind + _SOON < size):
+        strokes = outline.strokes(_LOOKALIKE_SIGNS)
+        far, first, last = 0, strokes.rfind(b"x", 0, before) + 1, strokes.find(b"x", behind) - behind
+    return far + first - _LEAD, (size if last < 0 else behind + last) + _UNIT_REACH
 
 
 def _without_lookalikes(outline: Outline, spots: Sequence[tuple[int, int, int, int]]) -> str:
@@ -281,23 +287,21 @@ _DATE_SIGNS = b"-/. "
 def _lookalike_places(outline: Outline, start: int, end: int) -> list[int]:
     """Where one could begin, in order."""
     latin, shape = outline.latin, outline.shape
-    found = (
-        [match.start() - 8 for match in _UUID.finditer(latin, start, end)] if latin.find(b"-", start, end) >= 0 else []
-    )
+    found: list[int] = []
+    if latin.find(b"-", start, end) >= 0:
+        found = [match.start() - 8 for match in _UUID.finditer(latin, start, end)]
     for match in _YEAR.finditer(latin, start, end):
         at = match.start()
         if latin[at + 4 : at + 5] in _DATE_SIGNS:
             found.append(at)
         if latin[at - 1 : at] in _DATE_SIGNS:
             found += at - 6, at - 5, at - 4
-    at = shape.find(b"aa00", start, end)
-    while at >= 0:
-        found.append(at)
-        at = shape.find(b"aa00", at + 1, end)
-    at = shape.find(b"0:00", start, end)
-    while at >= 0:
+    if outline.lettered:
+        found += places(shape, b"aa00", start, end)
+    for at in places(shape, b"0:00", start, end):
         found += at - 1, at
-        at = shape.find(b"0:00", at + 1, end)
+    if not found:
+        return found
     return sorted(at for at in found if at >= start)
 
 
