@@ -24,6 +24,7 @@ from ..step import (
     ToolDefinition,
 )
 from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Keep, Redact, Situation
+from .batch import Known
 from .category import Categories, Category, of_role
 from .digest import canonical_value
 from .marked import Marked
@@ -67,13 +68,14 @@ class Application:
     """One pass of a policy's actions (`chain` tells them by category) over the content of the span `at`.
 
     `lasting` stands for what the actions do to a message where that depends on nothing but the message and its trace:
-    what was decided on a message is then noted on it under that key, for the next turn of the same chat.
+    what was decided on a message is then noted on it under that key, for the next turn of the same chat. `shown` is
+    what it leaves of objects with marks, where that is the same again within the batch.
     """
 
-    __slots__ = ("_chain", "_failed", "_lasting", "at")
+    __slots__ = ("_chain", "_failed", "_lasting", "_shown", "at")
 
-    def __init__(self, chain: Chain, at: Situation, lasting: Hashable = None) -> None:
-        self._chain, self.at, self._lasting = chain, at, lasting
+    def __init__(self, chain: Chain, at: Situation, lasting: Hashable = None, shown: Known | None = None) -> None:
+        self._chain, self.at, self._lasting, self._shown = chain, at, lasting, shown
         self._failed = False
 
     def value(self, categories: Categories, value: Any) -> Any:
@@ -166,10 +168,17 @@ class Application:
         """`value` without marks, each piece that had one as its own category's actions leave it."""
         kind = type(value)
         if kind is dict:
+            known = self._shown if not self.at.name else None  # which is asked of everything below it
+            if known is not None and (before := known.get(id(value))) is not None:
+                return before[1]
             inner = [self._unmarked(v) if type(v) in _MAY_HOLD_MARKS else v for v in value.values()]
             if all(map(is_, inner, value.values())):
-                return value
-            return {k: v for k, v in zip(value, inner, strict=True) if v is not DROPPED}
+                shown = value
+            else:
+                shown = {k: v for k, v in zip(value, inner, strict=True) if v is not DROPPED}
+            if known is not None and not self._failed:
+                known[id(value)] = value, shown
+            return shown
         if kind is list:
             inner = [self._unmarked(v) if type(v) in _MAY_HOLD_MARKS else v for v in value]
             return value if all(map(is_, inner, value)) else [v for v in inner if v is not DROPPED]

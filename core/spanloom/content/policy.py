@@ -15,6 +15,7 @@ from ..scores import Score
 from . import actions as act
 from .acting import Action, Drop, Hash, Keep, Redact, Reference, Situation, as_key, chain, combined
 from .application import Application, shows
+from .batch import COPYING
 from .budget import ATTRIBUTE_BYTES, fit
 from .category import Categories, Category, places
 from .digest import canonical_messages, canonical_value, digest
@@ -51,16 +52,17 @@ class _Plan:
 
     `dropped` are the categories of which nothing can go out; `says` whether anything of a message can. `lasting` is the
     key under which a message keeps what was decided on it; None where that is not the same again within its trace, or
-    leaves something elsewhere.
+    leaves something elsewhere. `again` is the same for any object, which may hold what is of any category.
     """
 
-    __slots__ = ("dropped", "lasting", "says")
+    __slots__ = ("again", "dropped", "lasting", "says")
 
     def __init__(self, rules: _Rules) -> None:
         self.dropped = frozenset(c for c in Category if not shows(rules[c]))
         self.says = not self.dropped.issuperset(_SAID)
         pure = all(isinstance(action, _PURE) for c in (*_SAID, _C.NAMES) for action in rules[c])
         self.lasting = object() if pure else None
+        self.again = self.lasting if all(isinstance(a, _PURE) for chain in rules.values() for a in chain) else None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -194,7 +196,9 @@ class ContentPolicy:
         at = Situation(identity=content.identity) if at is None else at
         plan = self._plan()
         dropped = plan.dropped
-        pass_ = Application(self.chain, at, plan.lasting)
+        batch = COPYING.batch
+        known = batch.shown(plan.again, at.trace_id) if batch is not None and plan.again is not None else None
+        pass_ = Application(self.chain, at, plan.lasting, known)
         given, answered = places(at.kind)
         shown = Visible(identity=self._identity(content.identity, pass_))
         # A field is read when it is asked for: what this policy drops is not.
@@ -238,7 +242,10 @@ class ContentPolicy:
         changed: dict[str, Any] = {}
         cut = 0
         limit = self.attribute_bytes
-        for name, value in zip(_FIELDS, _values(shown), strict=True):
+        values = _values(shown)
+        if not any(values):
+            return shown
+        for name, value in zip(_FIELDS, values, strict=True):
             if value:
                 changed[name], here = fit(value, limit)
                 cut += here
