@@ -23,7 +23,7 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
-from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Keep, Redact, Situation
+from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situation
 from .batch import Known
 from .category import Categories, Category, of_role
 from .digest import canonical_value
@@ -69,13 +69,21 @@ class Application:
 
     `lasting` stands for what the actions do to a message where that depends on nothing but the message and its trace:
     what was decided on a message is then noted on it under that key, for the next turn of the same chat. `shown` is
-    what it leaves of objects with marks, where that is the same again within the batch.
+    what it leaves of objects with marks, where that is the same again within the batch. `leaves` may know names that go
+    out as they are, without a question to the actions.
     """
 
-    __slots__ = ("_chain", "_failed", "_lasting", "_shown", "at")
+    __slots__ = ("_chain", "_failed", "_lasting", "_shown", "at", "leaves")
 
-    def __init__(self, chain: Chain, at: Situation, lasting: Hashable = None, shown: Known | None = None) -> None:
-        self._chain, self.at, self._lasting, self._shown = chain, at, lasting, shown
+    def __init__(
+        self,
+        chain: Chain,
+        at: Situation,
+        lasting: Hashable = None,
+        shown: Known | None = None,
+        leaves: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._chain, self.at, self._lasting, self._shown, self.leaves = chain, at, lasting, shown, leaves
         self._failed = False
 
     def value(self, categories: Categories, value: Any) -> Any:
@@ -142,11 +150,8 @@ class Application:
 
     def called(self, name: Any) -> Any:
         """What of a name goes out, whole: of code and of configuration, which come again with every span."""
-        chain = self._chain(_NAMES)
-        if len(chain) == 1 and type(name) is str:
-            action = chain[0]
-            if type(action) is Keep or (type(action) is Redact and action.leaves(name)):
-                return name
+        if self.leaves is not None and type(name) is str and self.leaves(name):
+            return name
         return self.of(_NAMES, name)
 
     def name(self, name: str | None) -> str | None:
