@@ -197,18 +197,24 @@ class Redact:
             out[name] = shown
             if shown is not inner or name is not key:
                 same = False
-        shown = value if same else out
-        done[id(value)] = value, shown
-        return shown
+        left = value if same else out
+        done[id(value)] = value, left
+        return left
 
     def _text(self, text: str, at: Situation) -> str:
         # A text stands in many a place of one span, and passes the actions for each of its categories.
-        done = self._done(at).texts
-        shown = done.get(text)
+        done = self._done(at)
+        shown = done.texts.get(text)
         if shown is None:
             found = self.redactor.find(text)
-            shown = done[text] = replaced(text, found, PLACEHOLDERS, at.trace_id) if found else text
+            shown = done.texts[text] = replaced(text, found, done, at.trace_id) if found else text
+            if found and self._is_thorough():  # a piece with a mark passes once for itself, and with what it stands in
+                done.texts.setdefault(shown, shown)
         return text if shown == text else shown
+
+    def _is_thorough(self) -> bool:
+        """Whether nothing is found in what it has left."""
+        return isinstance(self.redactor, Remembered) and type(self.redactor.redactor) is Patterns
 
     def _done(self, at: Situation) -> Redacted:
         """What was redacted of this trace in this batch, or else of this span."""
@@ -216,7 +222,10 @@ class Redact:
             return at.redacted
         batch = COPYING.batch
         at.redactor = self.redactor
-        at.redacted = done = Redacted() if batch is None else batch.redacted(self.redactor, at.trace_id)
+        if batch is None:
+            at.redacted = done = Redacted(PLACEHOLDERS)
+        else:
+            at.redacted = done = batch.redacted(self.redactor, at.trace_id, PLACEHOLDERS)
         return done
 
 

@@ -9,20 +9,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 Known = dict[int, tuple[Any, ...]]
 """By the id of a value: the value itself first, which stays alive, and so its id its own; then what came of it."""
 
 
+class Labels(Protocol):
+    """What numbers the values of a trace: `redaction.Placeholders`."""
+
+    def label(self, trace_id: int, kind: str, value: str) -> str: ...
+
+
 class Redacted:
-    """What one redactor has left of texts and of objects, in one trace."""
+    """What one redactor has left of texts and of objects in one trace, and the `labels` that it was given."""
 
-    __slots__ = ("objects", "texts")
+    __slots__ = ("_labels", "_said", "objects", "texts")
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Labels) -> None:
         self.texts: dict[str, str] = {}
         self.objects: Known = {}
+        self._labels = labels
+        self._said: dict[tuple[str, str], str] = {}
+
+    def label(self, trace_id: int, kind: str, value: str) -> str:
+        said = self._said.get((kind, value))
+        if said is None:
+            said = self._said[kind, value] = self._labels.label(trace_id, kind, value)
+        return said
 
 
 class Batch:
@@ -51,10 +65,10 @@ class Batch:
             known = self._shown[policy, trace_id] = {}
         return known
 
-    def redacted(self, redactor: Any, trace_id: int) -> Redacted:
+    def redacted(self, redactor: Any, trace_id: int, labels: Labels) -> Redacted:
         known = self._redacted.get((id(redactor), trace_id))
         if known is None:
-            known = self._redacted[id(redactor), trace_id] = Redacted()
+            known = self._redacted[id(redactor), trace_id] = Redacted(labels)
         return known
 
 

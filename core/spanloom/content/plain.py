@@ -119,7 +119,7 @@ class _Reader:
         if depth >= _MAX_DEPTH:
             self.broken += 1
             return "<too deep>"
-        if depth > self.deepest:
+        if depth > self.deepest:  # noqa: PLR1730 - a call costs more, and it is done for every container
             self.deepest = depth
         if self.known is not None and not vector and kind not in _MADE_ANEW:
             return self._once(value, depth)
