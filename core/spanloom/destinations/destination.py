@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
 from ..content import ContentPolicy
-from ..content.acting import together
+from ..content.batch import together
 from ..content.plain import clean
 from ..content.visible import Visible
 from ..dialects import sampling as sampling_dialect
