@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import is_
 from typing import Any, Protocol
@@ -13,6 +11,7 @@ from ..chance import randomness_in, threshold_of
 from ..errors import ConfigurationError
 from ..identity import NOBODY, Identity
 from ..step import Kind
+from .batch import COPYING, Redacted
 from .digest import canonical_value, digest
 from .keeping import Keeper, Kept
 from .plain import plain
@@ -46,8 +45,8 @@ class Situation:
     name: str = ""  # what the value stands under, where that is known
     cut: int = 0
     shelves: dict[Keeper, Shelf] = field(default_factory=dict)
-    redactor: Redactor | None = None  # the last one that was asked, and what it left of which text
-    redacted: dict[str, str] = field(default_factory=dict)
+    redactor: Redactor | None = None  # the last one that was asked, and what it has left of what
+    redacted: Redacted | None = None
 
     def shelf(self, vault: Keeper) -> Shelf:
         """What `vault` is asked to keep of this span."""
@@ -147,29 +146,6 @@ class Sample:
         return value if in_share(at.trace_id, self.rate) else DROPPED
 
 
-class _Batch(threading.local):
-    """What this thread has redacted of the spans that it is at: a document stands in several spans of its trace."""
-
-    texts: dict[tuple[int, int], dict[str, str]] | None = None
-
-    def redacted(self, trace_id: int, redactor: Redactor) -> dict[str, str]:
-        """By text, in that trace."""
-        return {} if self.texts is None else self.texts.setdefault((trace_id, id(redactor)), {})
-
-
-_BATCH = _Batch()
-
-
-@contextmanager
-def together() -> Iterator[None]:
-    """Redact each text of a trace once inside the block; it keeps the texts until its end."""
-    _BATCH.texts = {}
-    try:
-        yield
-    finally:
-        _BATCH.texts = None
-
-
 @dataclass(frozen=True, slots=True)
 class Redact:
     """Gives back the value itself where nothing in it is found."""
@@ -203,6 +179,10 @@ class Redact:
         return self._text(value, at) if isinstance(value, str) else value
 
     def _object(self, value: dict[str, Any], at: Situation) -> dict[str, Any]:
+        done = self._done(at).objects
+        known = done.get(id(value))
+        if known is not None:
+            return known[1]  # type: ignore[no-any-return]
         out: dict[str, Any] = {}
         same = True
         for key, inner in value.items():
@@ -217,17 +197,36 @@ class Redact:
             out[name] = shown
             if shown is not inner or name is not key:
                 same = False
-        return value if same else out
+        left = value if same else out
+        done[id(value)] = value, left
+        return left
 
     def _text(self, text: str, at: Situation) -> str:
         # A text stands in many a place of one span, and passes the actions for each of its categories.
-        if at.redactor is not self.redactor:
-            at.redactor, at.redacted = self.redactor, _BATCH.redacted(at.trace_id, self.redactor)
-        shown = at.redacted.get(text)
+        done = self._done(at)
+        shown = done.texts.get(text)
         if shown is None:
             found = self.redactor.find(text)
-            shown = at.redacted[text] = replaced(text, found, PLACEHOLDERS, at.trace_id) if found else text
+            shown = done.texts[text] = replaced(text, found, done, at.trace_id) if found else text
+            if found and self._is_thorough():  # a piece with a mark passes once for itself, and with what it stands in
+                done.texts.setdefault(shown, shown)
         return text if shown == text else shown
+
+    def _is_thorough(self) -> bool:
+        """Whether nothing is found in what it has left."""
+        return isinstance(self.redactor, Remembered) and type(self.redactor.redactor) is Patterns
+
+    def _done(self, at: Situation) -> Redacted:
+        """What was redacted of this trace in this batch, or else of this span."""
+        if at.redactor is self.redactor and at.redacted is not None:
+            return at.redacted
+        batch = COPYING.batch
+        at.redactor = self.redactor
+        if batch is None:
+            at.redacted = done = Redacted(PLACEHOLDERS)
+        else:
+            at.redacted = done = batch.redacted(self.redactor, at.trace_id, PLACEHOLDERS)
+        return done
 
 
 @dataclass(frozen=True, slots=True)

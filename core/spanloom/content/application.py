@@ -23,7 +23,8 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
-from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Keep, Redact, Situation
+from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situation
+from .batch import Known
 from .category import Categories, Category, of_role
 from .digest import canonical_value
 from .marked import Marked
@@ -67,13 +68,22 @@ class Application:
     """One pass of a policy's actions (`chain` tells them by category) over the content of the span `at`.
 
     `lasting` stands for what the actions do to a message where that depends on nothing but the message and its trace:
-    what was decided on a message is then noted on it under that key, for the next turn of the same chat.
+    what was decided on a message is then noted on it under that key, for the next turn of the same chat. `shown` is
+    what it leaves of objects with marks, where that is the same again within the batch. `leaves` may know names that go
+    out as they are, without a question to the actions.
     """
 
-    __slots__ = ("_chain", "_failed", "_lasting", "at")
+    __slots__ = ("_chain", "_failed", "_lasting", "_shown", "at", "leaves")
 
-    def __init__(self, chain: Chain, at: Situation, lasting: Hashable = None) -> None:
-        self._chain, self.at, self._lasting = chain, at, lasting
+    def __init__(
+        self,
+        chain: Chain,
+        at: Situation,
+        lasting: Hashable = None,
+        shown: Known | None = None,
+        leaves: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._chain, self.at, self._lasting, self._shown, self.leaves = chain, at, lasting, shown, leaves
         self._failed = False
 
     def value(self, categories: Categories, value: Any) -> Any:
@@ -140,11 +150,8 @@ class Application:
 
     def called(self, name: Any) -> Any:
         """What of a name goes out, whole: of code and of configuration, which come again with every span."""
-        chain = self._chain(_NAMES)
-        if len(chain) == 1 and type(name) is str:
-            action = chain[0]
-            if type(action) is Keep or (type(action) is Redact and action.leaves(name)):
-                return name
+        if self.leaves is not None and type(name) is str and self.leaves(name):
+            return name
         return self.of(_NAMES, name)
 
     def name(self, name: str | None) -> str | None:
@@ -166,10 +173,17 @@ class Application:
         """`value` without marks, each piece that had one as its own category's actions leave it."""
         kind = type(value)
         if kind is dict:
+            known = self._shown if not self.at.name else None  # which is asked of everything below it
+            if known is not None and (before := known.get(id(value))) is not None:
+                return before[1]
             inner = [self._unmarked(v) if type(v) in _MAY_HOLD_MARKS else v for v in value.values()]
             if all(map(is_, inner, value.values())):
-                return value
-            return {k: v for k, v in zip(value, inner, strict=True) if v is not DROPPED}
+                shown = value
+            else:
+                shown = {k: v for k, v in zip(value, inner, strict=True) if v is not DROPPED}
+            if known is not None and not self._failed:
+                known[id(value)] = value, shown
+            return shown
         if kind is list:
             inner = [self._unmarked(v) if type(v) in _MAY_HOLD_MARKS else v for v in value]
             return value if all(map(is_, inner, value)) else [v for v in inner if v is not DROPPED]

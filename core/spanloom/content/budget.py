@@ -19,6 +19,7 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
+from .batch import COPYING, Known
 from .walk import map_text, texts
 
 ATTRIBUTE_BYTES = 64 * 1024
@@ -56,7 +57,10 @@ def fit(value: Any, limit: int) -> tuple[Any, int]:
     def size(text: str) -> int:
         return len(text) if len(text) > limit else _bytes(text)  # too long in any case: no need to measure
 
-    if _fits(value, limit) or _cost(value, size) <= limit:
+    batch = COPYING.batch
+    if _most(value, limit, None if batch is None else batch.sizes) <= limit:
+        return value, 0
+    if (_cost(value, size) if batch is None else _known_cost(value, limit, size, batch.costs)) <= limit:
         return value, 0
     pruning = _Pruning()
     value = pruning.prune(value, limit)
@@ -192,32 +196,34 @@ def _mark(like: Any, count: int) -> Any:
     return Text(text) if isinstance(like, Part) else text
 
 
-def _fits(value: Any, limit: int) -> bool:
-    """Whether `value` certainly takes no more than `limit`, without a look into its texts: nearly everything does."""
-    return _most(value, limit) <= limit
-
-
 _MOST_OF_A_CHARACTER = 6  # bytes in JSON: \u001f
 
 
-def _most(value: Any, limit: int) -> int:
-    """No less than `_cost` counts with the true size of every text; some number over `limit` where that is passed."""
+def _most(value: Any, limit: int, known: Known | None = None) -> int:
+    """No less than `_cost` counts with the true size of every text; some number over `limit` where that is passed.
+
+    It takes no look into texts, and nearly everything fits by it. `known` are the sizes of the batch's objects.
+    """
     kind = type(value)
     if kind is str:
         return _MOST_OF_A_CHARACTER * len(value) + 3
     if kind is dict:
+        if known is not None and (before := known.get(id(value))) is not None:
+            return before[1]  # type: ignore[no-any-return]
         total = 2
         for key, inner in value.items():
             total += _MOST_OF_A_CHARACTER * len(key) + 4
-            total += _MOST_OF_A_CHARACTER * len(inner) + 3 if type(inner) is str else _most(inner, limit)
+            total += _MOST_OF_A_CHARACTER * len(inner) + 3 if type(inner) is str else _most(inner, limit, known)
             if total > limit:
-                break
+                return total
+        if known is not None:
+            known[id(value)] = value, total
         return total
     if kind is list or kind is tuple:
         total = 2
         for inner in value:
-            known = inner.made.get("bytes") if type(inner) is Message else None
-            total += (_most(inner, limit) if known is None else known) + 1
+            size = inner.made.get("bytes") if type(inner) is Message else None
+            total += (_most(inner, limit, known) if size is None else size) + 1
             if total > limit:
                 break
         return total
@@ -226,12 +232,12 @@ def _most(value: Any, limit: int) -> int:
     if kind is int:
         return 25 if -(1 << 63) < value < 1 << 63 else limit + 1
     if kind is Message:  # its true size, once: the same message comes again with each turn of its chat
-        known = value.made.get("bytes")
-        if known is None:
-            known = _most_of_record(value, limit)
-            if known <= limit:
-                known = value.made["bytes"] = _cost(value, _bytes)
-        return int(known)
+        size = value.made.get("bytes")
+        if size is None:
+            size = _most_of_record(value, limit)
+            if size <= limit:
+                size = value.made["bytes"] = _cost(value, _bytes)
+        return int(size)
     return _most_of_record(value, limit) if kind in _CUTTABLE else limit + 1
 
 
@@ -267,6 +273,29 @@ def _cost(value: Any, measure: Measure) -> int:
                 total += _cost(inner, measure if name in cuttable else _bytes)
         return total
     return len(str(value)) + 1
+
+
+def _known_cost(value: Any, limit: int, measure: Measure, known: Known) -> int:
+    """As `_cost`, with the costs of the batch's objects; some number over `limit` where that is passed."""
+    kind = type(value)
+    if kind is list:
+        total = 2
+        for inner in value:
+            total += _known_cost(inner, limit, measure, known) + 1
+            if total > limit:
+                break
+        return total
+    if kind is not dict:
+        return _cost(value, measure)
+    if (before := known.get(id(value))) is not None:
+        return before[1]  # type: ignore[no-any-return]
+    cost = 2
+    for key, inner in value.items():
+        cost += _bytes(key) + 2 + _known_cost(inner, limit, measure, known)
+        if cost > limit:
+            return cost
+    known[id(value)] = value, cost
+    return cost
 
 
 def _bytes(text: str) -> int:

@@ -16,6 +16,7 @@ from collections.abc import Set as AbstractSet
 from traceback import TracebackException
 from typing import Any, TypeVar
 
+from .batch import COPYING
 from .marked import Marked
 
 _MAX_DEPTH = 16
@@ -88,12 +89,15 @@ def label(value: Any) -> str | None:
 
 
 class _Reader:
-    __slots__ = ("convert", "marks", "nodes", "path")
+    __slots__ = ("broken", "convert", "deepest", "known", "marks", "nodes", "path")
 
     def __init__(self, convert: Convert | None, *, marks: bool) -> None:
         self.convert, self.marks = convert, marks
-        self.nodes = 0
+        self.nodes = self.deepest = 0
+        self.broken = 0  # what was left out, or could not be read
         self.path: set[int] = set()
+        batch = COPYING.batch
+        self.known = None if batch is None or convert is None else batch.read(convert, marks)
 
     def read(self, value: Any, depth: int, *, vector: bool = False) -> Any:
         """`vector` says that the value stands under a key such as `embedding`: numbers in it are not read."""
@@ -110,9 +114,36 @@ class _Reader:
             return _real(value)
         me = id(value)
         if me in self.path:
+            self.broken += 1
             return "<circular>"
         if depth >= _MAX_DEPTH:
+            self.broken += 1
             return "<too deep>"
+        if depth > self.deepest:  # noqa: PLR1730 - a call costs more, and it is done for every container
+            self.deepest = depth
+        if self.known is not None and not vector and kind not in _MADE_ANEW:
+            return self._once(value, depth)
+        return self._read(value, depth, vector=vector)
+
+    def _once(self, value: Any, depth: int) -> Any:
+        """An object of a framework's, or what was read of it before in this batch: only where reading it again would
+        come out the same, so never close to a limit, nor where anything of it was left out."""
+        known = self.known.get(id(value))  # type: ignore[union-attr]
+        if known is not None:
+            _, made, nodes, height = known
+            if self.nodes + nodes < _MAX_NODES and depth + height < _MAX_DEPTH:
+                self.nodes += nodes
+                self.deepest = max(self.deepest, depth + height)
+                return made
+        nodes, broken, deepest, self.deepest = self.nodes, self.broken, self.deepest, depth
+        made = self._read(value, depth, vector=False)
+        if self.broken == broken:
+            self.known[id(value)] = value, made, self.nodes - nodes, self.deepest - depth  # type: ignore[index]
+        self.deepest = max(self.deepest, deepest)
+        return made
+
+    def _read(self, value: Any, depth: int, *, vector: bool) -> Any:
+        kind, me = type(value), id(value)
         self.path.add(me)
         try:
             if kind is list:
@@ -121,6 +152,7 @@ class _Reader:
                 return self._mapping(value.items(), depth + 1, vector=vector)
             return self._other(value, depth + 1, vector=vector)
         except Exception:  # another library's iterator or property may raise anything
+            self.broken += 1
             return f"<unreadable {_type_name(value)}>"
         finally:
             self.path.discard(me)
@@ -168,6 +200,7 @@ class _Reader:
         out: dict[str, Any] = {}
         for key, value in pairs:
             if self.nodes >= _MAX_NODES:
+                self.broken += 1
                 out["…"] = "<more left out>"
                 break
             name = clean(key) if isinstance(key, str) else text_of(key)
@@ -191,10 +224,15 @@ class _Reader:
         out: list[Any] = []
         for value in values:
             if self.nodes >= _MAX_NODES:
+                self.broken += 1
                 out.append("<more left out>")
                 break
             out.append(self.read(value, depth, vector=vector))
         return out
+
+
+_MADE_ANEW = frozenset({list, dict, tuple, Marked})
+"""What is copied when it is held, or made by an adapter: it is not met again."""
 
 
 def _whole(value: int) -> int | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from operator import attrgetter
@@ -15,11 +15,13 @@ from ..scores import Score
 from . import actions as act
 from .acting import Action, Drop, Hash, Keep, Redact, Reference, Situation, as_key, chain, combined
 from .application import Application, shows
+from .batch import COPYING
 from .budget import ATTRIBUTE_BYTES, fit
 from .category import Categories, Category, places
 from .digest import canonical_messages, canonical_value, digest
 from .keeping import Keeper
 from .plain import label
+from .redaction.remembered import Remembered
 from .visible import Visible
 
 _C = Category
@@ -51,16 +53,34 @@ class _Plan:
 
     `dropped` are the categories of which nothing can go out; `says` whether anything of a message can. `lasting` is the
     key under which a message keeps what was decided on it; None where that is not the same again within its trace, or
-    leaves something elsewhere.
+    leaves something elsewhere. `again` is the same for any object, which may hold what is of any category. `leaves`
+    knows names that go out as they are; `keeps` says whether anything goes to a vault.
     """
 
-    __slots__ = ("dropped", "lasting", "says")
+    __slots__ = ("again", "dropped", "keeps", "lasting", "leaves", "says")
 
     def __init__(self, rules: _Rules) -> None:
         self.dropped = frozenset(c for c in Category if not shows(rules[c]))
         self.says = not self.dropped.issuperset(_SAID)
         pure = all(isinstance(action, _PURE) for c in (*_SAID, _C.NAMES) for action in rules[c])
         self.lasting = object() if pure else None
+        self.again = self.lasting if all(isinstance(a, _PURE) for chain in rules.values() for a in chain) else None
+        self.leaves = _leaving(rules[_C.NAMES])
+        self.keeps = any(isinstance(a, Reference) for chain in rules.values() for a in chain)
+
+
+def _leaving(names: tuple[Action, ...]) -> Callable[[str], bool] | None:
+    """What tells, of a name, that these actions leave it as it is; it may say no of one that they do leave."""
+    if len(names) != 1:
+        return None
+    action = names[0]
+    if type(action) is Keep:
+        return _any_name
+    return action.redactor.is_bare if type(action) is Redact and isinstance(action.redactor, Remembered) else None
+
+
+def _any_name(name: str) -> bool:  # noqa: ARG001
+    return True
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -186,17 +206,29 @@ class ContentPolicy:
         return tuple(dict.fromkeys(found))
 
     # ---------------------------------------------------------------- on the worker
-    def apply(self, content: Visible, at: Situation | None = None) -> Visible:
+    def application(self, at: Situation) -> Application:
+        """A pass over the content of the span `at`, which `apply` can take."""
+        plan, batch = self._plan(), COPYING.batch
+        known = None if batch is None or plan.again is None else batch.shown(plan.again, at.trace_id)
+        return Application(self.chain, at, plan.lasting, known, plan.leaves)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it puts anything aside in a vault."""
+        return self._plan().keeps
+
+    def apply(self, content: Visible, at: Situation | None = None, pass_: Application | None = None) -> Visible:
         """What of `content` this policy shows of the span `at`, in any size; `content` itself is left as it is.
 
         What goes to a vault is on its shelf of `at`: `at.settle()` asks the vaults to keep it.
         """
-        at = Situation(identity=content.identity) if at is None else at
-        plan = self._plan()
+        if pass_ is None:
+            pass_ = self.application(Situation(identity=content.identity) if at is None else at)
+        at, plan = pass_.at, self._plan()
         dropped = plan.dropped
-        pass_ = Application(self.chain, at, plan.lasting)
         given, answered = places(at.kind)
-        shown = Visible(identity=self._identity(content.identity, pass_))
+        who = content.identity
+        shown = Visible(identity=who if who is NOBODY else self._identity(who, pass_))
         # A field is read when it is asked for: what this policy drops is not.
         if dropped.isdisjoint(given) and (value := content.input) is not None:
             shown.input = pass_.of(given, value)
@@ -238,7 +270,10 @@ class ContentPolicy:
         changed: dict[str, Any] = {}
         cut = 0
         limit = self.attribute_bytes
-        for name, value in zip(_FIELDS, _values(shown), strict=True):
+        values = _values(shown)
+        if not any(values):
+            return shown
+        for name, value in zip(_FIELDS, values, strict=True):
             if value:
                 changed[name], here = fit(value, limit)
                 cut += here
@@ -274,8 +309,6 @@ class ContentPolicy:
         return plan
 
     def _identity(self, who: Identity, pass_: Application) -> Identity:
-        if who is NOBODY:
-            return who
         tags = (label(pass_.one(_C.TAGS, tag)) for tag in who.tags)
         ids = {name: label(pass_.one(_C.IDENTITY, getattr(who, name))) for name in ("user_id", "session_id", "tenant")}
         return replace(

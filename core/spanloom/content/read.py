@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from itertools import islice, takewhile
-from operator import attrgetter, is_
+from operator import is_
 from typing import Any
 
 from ..guard import GUARD
 from ..identity import NOBODY, Identity, Prompt
 from ..step import (
+    NOTHING,
     Content,
     Deferred,
     Document,
@@ -45,16 +46,38 @@ class Reading(Visible):
 
     def __init__(self, content: Content, identity: Identity, tool_description: str | None = None) -> None:
         self._content, self._metadata, self._tool_description = content, identity.metadata, tool_description
-        self.identity = _bounded(identity)
-        for name, empty, value in zip(_GIVEN, _EMPTY, _given(content), strict=True):
-            if value is empty:  # as most are: what is not there needs no reading later
-                setattr(self, name, empty)
+        self.identity = identity if identity is NOBODY else _bounded(identity)
+        # What is not there, as most is, needs no reading later. One by one: it is done for every span.
+        if content.input is None:
+            self.input = None
+        if content.output is None:
+            self.output = None
         if content.input_messages is _NONE:
-            self.prompt_hash = None
+            self.input_messages, self.prompt_hash = _NONE, None
             if content.template is _NONE:
                 self.template, self.template_hash = _NONE, None
         if content.output_messages is _NONE:
-            self.completion_hash = None
+            self.output_messages, self.completion_hash = _NONE, None
+        if content.tool_definitions is _NONE:
+            self.tool_definitions = _NONE
+        if content.arguments is None:
+            self.arguments = None
+        if content.result is None:
+            self.result = None
+        if content.query is None:
+            self.query = None
+        if content.documents is _NONE:
+            self.documents = _NONE
+        if content.prompt_variables is None:
+            self.prompt_variables = None
+        if content.error_message is None:
+            self.error_message = None
+        if content.error_stack is None:
+            self.error_stack = None
+        if tool_description is None:
+            self.tool_description = None
+        if not identity.metadata:
+            self.metadata = NOTHING
 
     def __getattr__(self, name: str) -> Any:  # a field that is not set yet
         make = _FIELDS.get(name)
@@ -252,9 +275,6 @@ def _hash(name: str) -> Callable[[Reading], str | None]:
 
 
 _NONE: tuple[Any, ...] = ()  # the empty tuple is one object
-_GIVEN = tuple(f.name for f in fields(Content) if f.name != "template")
-_EMPTY = tuple(_NONE if f.default == () else None for f in fields(Content) if f.name != "template")
-_given = attrgetter(*_GIVEN)
 _FIELDS: dict[str, Callable[[Reading], Any]] = {
     "input": _of("input", _marked),
     "output": _of("output", _marked),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from opentelemetry.trace import Link
@@ -30,6 +31,8 @@ _NAMES: Categories = (Category.NAMES,)
 _ERROR: Categories = (Category.EXCEPTION_TEXT,)
 _WHO: Categories = (Category.IDENTITY,)
 _STEP_NAMES = ("name", "tool_name", "agent_name", "workflow_name", "data_source_id", "root_name")
+_names_in_a_step = attrgetter(*_STEP_NAMES)
+_SHORT = 64  # characters: no label is cut there
 _THREAD = "thread"  # of LangGraph: the session
 _VAULT_SECONDS = 5.0
 
@@ -123,15 +126,15 @@ def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
     try:
         ids = span.context
         at = Situation(
-            trace_id=ids.trace_id if ids is not None else 0,
-            span_id=ids.span_id if ids is not None else 0,
-            kind=step.kind if step is not None else Kind.OTHER,
-            identity=ended.identity,
-            recorded_ns=span.end_time or 0,
-            shelves=ended.shelves,
+            ids.trace_id if ids is not None else 0,
+            ids.span_id if ids is not None else 0,
+            step.kind if step is not None else Kind.OTHER,
+            ended.identity,
         )
-        pass_ = Application(policy.chain, at)
-        content = policy.apply(_read(ended), at)
+        if policy.keeps:
+            at.recorded_ns, at.shelves = span.end_time or 0, ended.shelves
+        pass_ = policy.application(at)
+        content = policy.apply(_read(ended), pass_=pass_)
         shown = Seen("", None, content)
         if step is not None:
             shown.step = _named(step, pass_)
@@ -148,7 +151,8 @@ def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
                 shown.attributes = {**shown.attributes, **beside} if shown.attributes else beside
         if ended.root_name:
             shown.root_name = label(pass_.called(ended.root_name)) or ""
-        content.kept = at.settle()
+        if at.shelves:
+            content.kept = at.settle()
         return shown
     except Exception as error:
         _swallow("spanloom.content.decide", error)
@@ -190,10 +194,13 @@ def _read(ended: Ended) -> Visible:
 def _named(step: Step, pass_: Application) -> Step:
     """The step with the names that may go out; the step itself where they all may."""
     changed: dict[str, Any] = {}
-    for name in _STEP_NAMES:
-        if (value := getattr(step, name)) and (shown := _text(pass_.called(value))) != value:
+    leaves = pass_.leaves
+    for name, value in zip(_STEP_NAMES, _names_in_a_step(step), strict=True):
+        if not value or (leaves is not None and type(value) is str and leaves(value)):
+            continue
+        if (shown := _text(pass_.called(value))) != value:
             changed[name] = shown or ("" if name in ("name", "root_name") else None)
-    if step.graph and (graph := _graph(step.graph, pass_)) != step.graph:
+    if step.graph and not _all_left(step.graph, leaves) and (graph := _graph(step.graph, pass_)) != step.graph:
         changed["graph"] = graph
     if (stops := step.parameters.get("stop_sequences")) and (shown_stops := _names_of(stops, pass_)) != stops:
         changed["parameters"] = {**step.parameters, "stop_sequences": shown_stops}
@@ -202,6 +209,18 @@ def _named(step: Step, pass_: Application) -> Step:
     if not changed:
         return step
     return _changed(step, changed)
+
+
+def _all_left(values: Mapping[str, Any], leaves: Callable[[str], bool] | None) -> bool:
+    """Whether `_graph` and `_names_in` would give all of the values back."""
+    if leaves is None or _THREAD in values:
+        return False
+    for value in values.values():
+        kind = type(value)
+        if kind is int or (kind is str and len(value) <= _SHORT and value.isascii() and leaves(value)):
+            continue
+        return False
+    return True
 
 
 def _graph(graph: Mapping[str, Any], pass_: Application) -> Mapping[str, Any]:
@@ -226,7 +245,7 @@ def _names_in(values: Mapping[str, Any], pass_: Application) -> Mapping[str, Any
 
 
 def _named_event(event: StepEvent, pass_: Application) -> StepEvent:
-    if not event.data:
+    if not event.data or _all_left(event.data, pass_.leaves):
         return event
     data = _names_in(event.data, pass_)
     return event if data == event.data else StepEvent(event.name, event.time_ns, dict(data))

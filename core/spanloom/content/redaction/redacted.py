@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from ..batch import Labels
 from .finding import Finding, Redactor
 from .placeholders import Placeholders
 from .view import PLACEHOLDER
@@ -22,7 +23,7 @@ def redacted(text: str, redactor: Redactor, placeholders: Placeholders, trace_id
 def replaced(
     text: str,
     found: Sequence[Finding],
-    placeholders: Placeholders,
+    placeholders: Labels,
     trace_id: int,
     counted: Counter[str] | None = None,
 ) -> str:
