@@ -10,6 +10,7 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar, overload
 
+from . import ids
 from .errors import ConfigurationError
 from .guard import GUARD, guarded, warn_once
 from .setup import current_loom
@@ -98,7 +99,8 @@ def _around_snapshots(timeout: float) -> None:
     except ImportError:  # Lambda's runtimes with SnapStart bring it
         return
     snapshot_restore_py.register_before_snapshot(_flush, timeout)
-    snapshot_restore_py.register_after_restore(random.seed)
+    snapshot_restore_py.register_after_restore(random.seed)  # the SDK's ids are made of these numbers
+    snapshot_restore_py.register_after_restore(ids.seed)
 
 
 __all__ = ["flush_each_invocation"]

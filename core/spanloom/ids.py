@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
 
 _random = random.Random()  # noqa: S311  our own: an application that seeds Python's would make its processes agree
 
@@ -19,7 +18,11 @@ def span_id() -> int:
     return _random.getrandbits(64) or span_id()
 
 
-NewId = Callable[[], int]
+def seed(value: int | None = None) -> None:
+    """Begin anew, from the system's own source of randomness unless a `value` is given: whoever goes on from a copy of
+    this process (a fork, a snapshot that is restored) must not make the same ids."""
+    _random.seed(value)
+
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random.seed)  # from the system's own source again
+    os.register_at_fork(after_in_child=seed)

@@ -44,7 +44,7 @@ class LiveSpans:
 
     def __init__(self, provider: TracerProvider, tracer: Any, own: Any) -> None:
         self.tracer, self.own = tracer, own
-        self._all = getattr(provider, "_active_span_processor", None)  # the SDK has no public way to see them
+        self._all: Any = getattr(provider, "_active_span_processor", None)  # the SDK has no public way to see them
         self._known: object = None
         self._alone = False
         self._plain = _is_plain(provider, tracer)
@@ -55,10 +55,10 @@ class LiveSpans:
         """Whether nobody but Spanloom's own processor sees the spans that begin now."""
         if not self._plain:
             return False
-        processors = getattr(self._all, "_span_processors", None)
+        processors = self._all._span_processors
         if processors is not self._known:
             self._known = processors
-            self._alone = processors is not None and len(processors) == 1 and processors[0] is self.own
+            self._alone = len(processors) == 1 and processors[0] is self.own
         return self._alone
 
     @property
@@ -120,7 +120,7 @@ class LiveSpans:
         if self.are_light:
             self.own.step_ended(step, span)
         else:
-            self._all.on_end((span or StepSpan(step, self)).snapshot())  # type: ignore[union-attr]
+            self._all.on_end((span or StepSpan(step, self)).snapshot())
 
     def notebook(self, name: str) -> Any:
         """A span of the SDK that nobody sees, for what an application writes on one of ours: the limits and the rules
@@ -142,7 +142,7 @@ def _is_plain(provider: TracerProvider, tracer: Any) -> bool:
         and type(tracer.id_generator) is RandomIdGenerator
         and type(getattr(tracer, "_tracer_metrics", None)).__name__ in ("NoneType", "NoOpTracerMetrics")
         and getattr(tracer, "_instrumentation_scope", None) is not None
-        and getattr(provider, "_active_span_processor", None) is not None
+        and getattr(getattr(provider, "_active_span_processor", None), "_span_processors", None) is not None
     )
 
 

@@ -7,22 +7,16 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
 from .errors import ConfigurationError
 from .guard import GUARD, log, warn_once
+from .rates import MOST_MODELS, Catalog, OwnRates, Rates
 from .step import Kind, Outcome, Step
 from .usage import NOTHING, Cost, Usage
-
-if TYPE_CHECKING:
-    from genai_prices import Usage as Counted
-
-    Price = Callable[[Counted], Cost]
 
 Amount = Decimal | int | float | str
 
@@ -124,6 +118,8 @@ class PriceList:
         for prices in self.own:
             if not isinstance(prices, Prices):
                 raise ConfigurationError(f"configure(prices=…) got {prices!r}: pass Prices(…), or a list of them.")
+        self._own_rates: dict[int, Rates] = {}  # by their place in `own`
+        self._own = lru_cache(maxsize=MOST_MODELS)(self._find_own)
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -182,12 +178,19 @@ class PriceList:
 
         `provider` is a `gen_ai.provider.name`, `time_ns` (now, where left out) the time of the call: prices change.
         """
-        for prices in self.own:
-            if prices.hold_for(provider, models):
-                return _cost(_own(prices), usage)
+        if self.own and (own := self._own(provider, tuple(models))) is not None:
+            return _cost(own, usage, time_ns)
         for name in models:
-            if (price := _published(provider, name, time_ns, service_tier)) is not None:
-                return _cost(price, usage)
+            if (rates := _published(provider, name, service_tier)) is not None:
+                return _cost(rates, usage, time_ns)
+        return None
+
+    def _find_own(self, provider: str | None, models: tuple[str, ...]) -> Rates | None:
+        for at, prices in enumerate(self.own):
+            if prices.hold_for(provider, models):
+                if at not in self._own_rates:
+                    self._own_rates[at] = OwnRates(prices.per_million)
+                return self._own_rates[at]
         return None
 
     def _tell(self, provider: str | None, models: Sequence[str]) -> None:
@@ -198,62 +201,32 @@ class PriceList:
 
 
 # ---------------------------------------------------------------- genai-prices; imported (0.4 s) where first needed
-def _own(prices: Prices) -> Price:
-    from genai_prices.types import ModelPrice  # noqa: PLC0415
-
-    price = ModelPrice(**prices.per_million)
-
-    def cost(usage: Counted) -> Cost:
-        made = price.calc_price(usage)
-        return Cost(made["input_price"], made["output_price"], made["total_price"])
-
-    return cost
+_catalog: Catalog | None = None
 
 
-@cache
-def _catalog_ids() -> frozenset[str]:
+def _published(provider: str | None, model: str, service_tier: str | None) -> Rates | None:
+    """The published prices of `model` at `provider`. A provider that is not known is not guessed at."""
+    global _catalog
     from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
 
-    return frozenset(provider.id for provider in get_snapshot().providers)
-
-
-def _published(provider: str | None, model: str, time_ns: int | None, service_tier: str | None) -> Price | None:
-    """The published price of `model` at `provider` at that time. A provider that is not known is not guessed at."""
-    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
-
+    snapshot = get_snapshot()
+    if _catalog is None or _catalog.snapshot is not snapshot:
+        _catalog = Catalog(snapshot)
+    catalog = _catalog
     provider = (provider or "").lower()
-    provider_id = _CATALOG_IDS.get(provider, provider.replace("_", "-"))
-    if provider_id == "litellm" and "/" in model:
-        provider_id, _, model = model.partition("/")
-    if provider_id not in _catalog_ids():
-        return None
-    model = model.rpartition("models/")[2]  # Google's names are paths
-    try:
-        seller, found = get_snapshot().find_provider_model(model, None, provider_id, None)
-    except LookupError:
-        return None
-    when = datetime.fromtimestamp(time_ns / 1e9, UTC) if time_ns else datetime.now(UTC)
-
-    def cost(usage: Counted) -> Cost:
-        made = found.calc_price(usage, seller, genai_request_timestamp=when, price_context=_context(service_tier))
-        return Cost(made.input_price, made.output_price, made.total_price)
-
-    return cost
+    seller = _CATALOG_IDS.get(provider, provider.replace("_", "-"))
+    if seller == "litellm" and "/" in model:
+        seller, _, model = model.partition("/")
+    return catalog.rates(seller, model.rpartition("models/")[2], service_tier)  # Google's names are paths
 
 
-def _context(service_tier: str | None) -> dict[str, str] | None:
-    if service_tier is None:
-        return None
-    return {"processing": "batch"} if service_tier == "batch" else {"service_tier": service_tier}
-
-
-def _cost(price: Price, usage: Usage) -> Cost | None:
-    """`usage` at `price`; where a provider's finer counts do not go together, at the price of the coarser ones."""
-    from genai_prices import Usage as Counted  # noqa: PLC0415
-
+def _cost(rates: Rates, usage: Usage, time_ns: int | None) -> Cost | None:
+    """`usage` at `rates`; where a provider's finer counts do not go together, at the price of the coarser ones."""
     for counts in _finer_to_coarser(usage):
-        with suppress(ValueError):
-            return price(Counted(**counts))
+        try:
+            return rates.cost(counts, time_ns)
+        except ValueError:
+            continue
     return None
 
 

@@ -30,6 +30,7 @@ from .weave import Weave
 MAX_OPEN_STEPS = 20_000
 MAX_STEP_SECONDS = 3600.0
 _REMEMBERED = 10_000
+_LOOK_NS = 1_000_000_000
 _LEAVES = frozenset({Kind.LLM, Kind.RETRIEVER, Kind.TOOL, Kind.EMBEDDING, Kind.RERANKER})
 
 
@@ -86,6 +87,7 @@ class Recorder:
     ) -> None:
         self._live, self._weave = live, weave
         self._max_open, self._max_age_ns = max_open_steps, int(max_step_seconds * 1e9)
+        self._look_ns = 0  # when `open` looks next for steps that are too old
         self._lock = threading.RLock()
         self._open: dict[Hashable, Step] = {}  # in the order they were opened: the oldest is first
         self._ended: OrderedDict[Hashable, _Left] = OrderedDict()
@@ -151,9 +153,10 @@ class Recorder:
         if not self.active:
             return None
         now = time.time_ns()
-        if self._lost or self._is_full(now):
+        if self._lost or len(self._open) >= self._max_open or now >= self._look_ns:
             with self._lock:
                 given_up = self._reaped() + self._evicted(now, room_for=1)
+                self._look_ns = now + min(_LOOK_NS, self._max_age_ns)
             self._finish(given_up)
         run_id = step.run_id
         if run_id in self._open or run_id in self._ended:
@@ -350,16 +353,6 @@ class Recorder:
             self._ended[run_id] = _left_by(step)
         self._open = {}
         self.opened = self.evicted = self.repeated = 0
-
-    def _is_full(self, now: int) -> bool:
-        """Whether there is something to evict before one more step is opened."""
-        if len(self._open) >= self._max_open:
-            return True
-        try:
-            oldest = next(iter(self._open.values()), None)
-        except RuntimeError:  # another thread opens or closes one just now: the next step will see
-            return False
-        return oldest is not None and oldest.start_ns < now - self._max_age_ns
 
     def _evicted(self, now_ns: int | None = None, room_for: int = 0) -> list[Step]:
         """Settle the steps that are too old, and the oldest ones until there is room."""

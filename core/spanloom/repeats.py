@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 from .guard import GUARD
@@ -35,7 +35,7 @@ class SentPrompts:
         self._lock = threading.Lock()
         self._calls: deque[tuple[str, int, int]] = deque()  # hash, trace id, start: in the order they came in
         self._starts: dict[str, list[int]] = {}  # of each hash, sorted
-        self._in_trace: Counter[tuple[str, int]] = Counter()
+        self._in_trace: dict[tuple[str, int], int] = {}  # how many of them
         self.repeated = 0
 
     def __len__(self) -> int:
@@ -59,25 +59,32 @@ class SentPrompts:
                 self.on_repeated(step)
 
     def _counted(self, prompt_hash: str, trace_id: int, start_ns: int) -> Repeats | None:
+        here = prompt_hash, trace_id
         with self._lock:
-            starts = self._starts.setdefault(prompt_hash, [])
-            within = bisect_right(starts, start_ns + MINUTE_NS) - bisect_left(starts, start_ns - MINUTE_NS)
-            found = Repeats(self._in_trace[prompt_hash, trace_id], within)
-            insort(starts, start_ns)
-            self._in_trace[prompt_hash, trace_id] += 1
+            trace = self._in_trace.get(here, 0)
+            self._in_trace[here] = trace + 1
+            starts = self._starts.get(prompt_hash)
+            if starts is None:
+                self._starts[prompt_hash] = [start_ns]
+                within = 0
+            else:
+                within = bisect_right(starts, start_ns + MINUTE_NS) - bisect_left(starts, start_ns - MINUTE_NS)
+                insort(starts, start_ns)
             self._calls.append((prompt_hash, trace_id, start_ns))
             if len(self._calls) > self._most:
                 self._forget(*self._calls.popleft())
-            if not (found.trace or found.minute):
+            if not (trace or within):
                 return None
             self.repeated += 1
-            return found
+        return Repeats(trace, within)
 
     def _forget(self, prompt_hash: str, trace_id: int, start_ns: int) -> None:
         starts = self._starts[prompt_hash]
         del starts[bisect_left(starts, start_ns)]
         if not starts:
             del self._starts[prompt_hash]
-        self._in_trace[prompt_hash, trace_id] -= 1
-        if not self._in_trace[prompt_hash, trace_id]:
+        left = self._in_trace[prompt_hash, trace_id] - 1
+        if left:
+            self._in_trace[prompt_hash, trace_id] = left
+        else:
             del self._in_trace[prompt_hash, trace_id]

@@ -13,15 +13,12 @@ from operator import attrgetter
 
 # A total and a partition of it, whose parts share no token; those of different partitions of a total may. The totals
 # first: their parts have parts.
-_PARTITIONS = tuple(
-    (total, parts, frozenset(parts))
-    for total, parts in (
-        ("input_tokens", ("cache_read_tokens", "cache_write_tokens")),
-        ("input_tokens", ("audio_input_tokens", "image_input_tokens", "text_input_tokens")),
-        ("output_tokens", ("reasoning_tokens",)),
-        ("output_tokens", ("audio_output_tokens", "image_output_tokens", "text_output_tokens")),
-        ("cache_write_tokens", ("cache_write_1h_tokens",)),
-    )
+_PARTITIONS = (
+    ("input_tokens", ("cache_read_tokens", "cache_write_tokens")),
+    ("input_tokens", ("audio_input_tokens", "image_input_tokens", "text_input_tokens")),
+    ("output_tokens", ("reasoning_tokens",)),
+    ("output_tokens", ("audio_output_tokens", "image_output_tokens", "text_output_tokens")),
+    ("cache_write_tokens", ("cache_write_1h_tokens",)),
 )
 
 
@@ -65,15 +62,19 @@ class Usage:
 
         A subset that a provider reports larger than its total is cut to what the total still holds.
         """
-        counts = {name: value for name, value in zip(_NAMES, _counts(self), strict=True) if value is not None}
-        for total, parts, names in _PARTITIONS:
-            if names.isdisjoint(counts) or total not in counts:
+        values = _counts(self)
+        given, answered = values[:2]
+        if values[2:] == _NO_PARTS and given is not None and answered is not None:  # often: nothing to cut
+            return {"input_tokens": given, "output_tokens": answered}
+        counts = {name: value for name, value in zip(_NAMES, values, strict=True) if value is not None}
+        for total, parts in _PARTITIONS:
+            if (rest := counts.get(total)) is None:
                 continue
-            rest = counts[total]
             for part in parts:
                 if part in counts:
-                    counts[part] = min(counts[part], rest)
-                    rest -= counts[part]
+                    if (count := counts[part]) > rest:
+                        counts[part] = count = rest
+                    rest -= count
         return counts
 
     def disjoint(self) -> dict[str, int]:
@@ -101,6 +102,7 @@ class Usage:
 
 _NAMES = tuple(field.name for field in fields(Usage))
 _NOTHING = (None,) * len(_NAMES)
+_NO_PARTS = _NOTHING[2:]
 _counts = attrgetter(*_NAMES)
 
 

@@ -192,9 +192,9 @@ class Weave(SpanProcessor):
         """Take a step whose live span no processor of the SDK sees the end of; `span` is that, where there is one."""
         if self._steps.pop(step.span_id, None) is None:
             return
-        place = step.place
-        assert place is not None
-        self._ended_at(step.span_id, place)
+        self._gone[step.span_id] = step.place  # type: ignore[assignment]
+        if len(self._gone) > _MOST_GONE:
+            self._gone.popitem(last=False)
         tops = self._tops.get(step.trace_id)
         closes = (tops is None or step.span_id in tops) and self._closes(step.trace_id, step.span_id, step.lineage)
         if self.sinks:

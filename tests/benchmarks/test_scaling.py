@@ -5,6 +5,7 @@ Costs are CPU time of this thread, the least of several, and compared as ratios 
 
 import gc
 import sys
+import threading
 import time
 import tracemalloc
 from itertools import count
@@ -14,7 +15,8 @@ import spanloom
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from opentelemetry.sdk.trace import TracerProvider
 from spanloom import ContentPolicy, Langfuse, Otlp
-from spanloom.step import Content, Deferred, Kind, Step
+from spanloom.destinations.delivery import Delivery
+from spanloom.step import Content, Deferred, Kind, Outcome, Step
 from spanloom.testing import Memory
 from spanloom.weave import Ended
 from spanloom_langchain.messages import messages_of
@@ -77,6 +79,39 @@ def test_a_span_costs_the_same_while_ten_thousand_traces_are_open(loom):
     for _ in range(10_000):
         opened(loom)
     assert of_a_child(loom, opened(loom)) < 2 * alone
+
+
+# ---------------------------------------------------------------- a receiver that is too slow
+class Stuck(Memory):
+    """A receiver that takes nothing until it is let go."""
+
+    def __init__(self):
+        super().__init__("stuck")
+        self.go = threading.Event()
+
+    def open(self, resource, tick):
+        return Delivery(self.name, self._keep_later, queue_spans=1_000, tick=tick)
+
+    def _keep_later(self, batch):
+        self.go.wait()
+        return self._keep(batch)
+
+
+def test_a_span_costs_hardly_more_where_the_queue_is_full_and_each_is_accounted_for():
+    stuck = Stuck()
+    with spanloom.configure(stuck, tracer_provider=TracerProvider(shutdown_on_exit=False)) as loom:
+        top = opened(loom)
+        before = of_a_child(loom, top)  # 2,100 spans: more than there is room for
+        counts = loom.stats()["destinations"]["stuck"]
+        assert counts["dropped"] > 0
+        assert of_a_child(loom, opened(loom)) < 3 * before
+        failed = Step(next(_ids), Kind.CHAIN, "failed")
+        loom.recorder.open(failed)
+        loom.recorder.close(failed.run_id, Outcome.ERROR, error=ValueError("no"))
+        counts = loom.stats()["destinations"]["stuck"]
+        assert counts["offered"] == counts["exported"] + counts["dropped"] + counts["failed"] + counts["queued"]
+        stuck.go.set()
+    assert failed in stuck.steps, "an error has room where nothing else has"
 
 
 # ---------------------------------------------------------------- a chat

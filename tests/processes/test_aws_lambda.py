@@ -135,7 +135,7 @@ def test_a_receiver_that_hangs_costs_an_invocation_no_more_than_its_time(start, 
 @pytest.mark.receiver
 def test_snap_start_sends_before_the_snapshot_and_makes_other_ids_after_it(start, api, sink, example):
     handler = example / "lambda_handler.py"
-    seeded = "import random\nrandom.seed(7)\nspanloom.configure("
+    seeded = "import random\nfrom spanloom import ids\nrandom.seed(7)\nids.seed(7)\nspanloom.configure("
     handler.write_text(handler.read_text().replace("spanloom.configure(", seeded))
     for _ in range(2):  # two environments, from one snapshot as it were
         started = runtime(start, api, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start")

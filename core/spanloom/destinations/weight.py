@@ -33,7 +33,13 @@ def weight_of(item: Any) -> int:
         for value in _fields(step.content):
             if value is None or value is _NOTHING:
                 continue
-            total += len(value) if type(value) is str else _weight(value, _DEPTH)
+            kind = type(value)
+            if kind is str:
+                total += len(value)
+            elif kind is Deferred and len(args := value.args) == 1 and type(only := args[0]) is str:  # as most are
+                total += _EACH + len(only)
+            else:
+                total += _weight(value, _DEPTH)
     except Exception:  # an object of the application's that lets nobody look, or that another thread is writing to
         return total
     return total

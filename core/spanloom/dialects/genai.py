@@ -57,6 +57,7 @@ _NO_PROVIDER = {Kind.AGENT, Kind.WORKFLOW}  # they run in this process
 
 _OPENAI = {"openai", "azure.ai.openai"}
 _CLIENT = {Kind.LLM, Kind.EMBEDDING, Kind.RETRIEVER}
+_SPAN_KINDS = {kind: SpanKind.CLIENT if kind in _CLIENT else SpanKind.INTERNAL for kind in Kind}
 
 _USAGE = {
     "input_tokens": "gen_ai.usage.input_tokens",
@@ -108,7 +109,7 @@ def span_name(step: Step) -> str:
 
 def span_kind(step: Step) -> SpanKind:
     """CLIENT for calls that leave the process, INTERNAL for the rest."""
-    return SpanKind.CLIENT if step.kind in _CLIENT else SpanKind.INTERNAL
+    return _SPAN_KINDS[step.kind]
 
 
 def start_attributes(step: Step) -> Attributes:
@@ -273,17 +274,14 @@ def render(step: Step, visible: Visible) -> Rendered:
     """The whole span: structure, identity, and content as far as it is visible."""
     error = step.outcome is Outcome.ERROR
     attributes = structure(step)
-    attributes |= cost(step)
-    attributes |= repeats(step)
+    if step.cost is not None:
+        attributes |= cost(step)
+    if step.repeats is not None:
+        attributes |= repeats(step)
     content(step, visible, attributes)
-    return Rendered(
-        name=span_name(step),
-        kind=span_kind(step),
-        attributes=attributes,
-        events=events(step, visible),
-        error=error,
-        status_description=(visible.error_message or step.error_type) if error else None,
-    )
+    told = events(step, visible) if error or step.events else []
+    status = (visible.error_message or step.error_type) if error else None
+    return Rendered(span_name(step), span_kind(step), attributes, told, error, status)
 
 
 def seconds_to_first_token(step: Step) -> float | None:

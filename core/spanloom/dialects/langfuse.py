@@ -43,12 +43,14 @@ _HEADS: dict[Kind, Attributes] = {  # what every step of a kind says, to begin w
     kind: {STEP_KIND: kind.value, "langfuse.observation.type": type} for kind, type in _TYPES.items()
 }
 
+_INTERNAL = SpanKind.INTERNAL
 _CALLS = {Kind.LLM, Kind.EMBEDDING}
 _METADATA = "langfuse.observation.metadata."
 
 SDKS_OWN = "langfuse.internal."
 """How the keys begin that Langfuse's SDK notes on live spans for itself."""
 
+_MISREAD = ("gen_ai.", "error.")
 _SPOKEN = ("langfuse.observation.", "gen_ai.", "openinference.", "llm.")
 
 _BUCKETS = {
@@ -106,20 +108,16 @@ def render(step: Step, visible: Visible, trace: TraceFacts) -> Rendered:
         put(out, "langfuse.observation.status_message", status)
         if outcome is Outcome.ERROR or outcome is Outcome.INCOMPLETE:
             out["langfuse.observation.level"] = "ERROR" if outcome is Outcome.ERROR else "WARNING"
-    out |= trace_attributes(visible, trace)
+    out |= trace.attributes
+    if visible.identity is not NOBODY or visible.metadata:
+        _whose(visible, trace, out)
     _observation_metadata(step, visible, out)
     if kind in _CALLS:
         _generation(step, visible, out)
     _input_output(step, visible, out)
     error = outcome is Outcome.ERROR
-    return Rendered(
-        name=step_name(step),
-        kind=SpanKind.INTERNAL,
-        attributes=out,
-        events=[(e.name, e.time_ns, genai.event_attributes(e)) for e in step.events] if step.events else [],
-        error=error,
-        status_description=status if error else None,
-    )
+    told = [(e.name, e.time_ns, genai.event_attributes(e)) for e in step.events] if step.events else []
+    return Rendered(step_name(step), _INTERNAL, out, told, error, status if error else None)
 
 
 def render_other(name: str, kind: SpanKind, own: Attributes, visible: Visible, trace: TraceFacts) -> Rendered:
@@ -138,6 +136,11 @@ def render_other(name: str, kind: SpanKind, own: Attributes, visible: Visible, t
 def trace_attributes(visible: Visible, trace: TraceFacts) -> Attributes:
     """User, session, tags, environment, release and version: Langfuse takes the latest value on any span."""
     out = trace.attributes.copy()
+    _whose(visible, trace, out)
+    return out
+
+
+def _whose(visible: Visible, trace: TraceFacts, out: Attributes) -> None:
     who = visible.identity
     metadata = shape.flat(visible.metadata) if visible.metadata else {}
     if who is not NOBODY:
@@ -151,7 +154,6 @@ def trace_attributes(visible: Visible, trace: TraceFacts) -> Attributes:
         put(out, _METADATA + key, value)
         if trace.app_root:
             put(out, f"langfuse.trace.metadata.{key}", value)
-    return out
 
 
 _ENVIRONMENT = re.compile(r"(?!langfuse)[a-z0-9_-]{1,40}")
@@ -197,7 +199,7 @@ def cost_details(cost: Cost) -> dict[str, float]:
 
 def beside(attributes: Mapping[str, Any]) -> Attributes:
     """What of a step's live span stands beside this dialect: the application's own attributes, none that is misread."""
-    return {k: v for k, v in genai.less_own(attributes).items() if not k.startswith("error.")}
+    return {key: value for key, value in attributes.items() if not key.startswith(_MISREAD)}
 
 
 def iso(time_ns: int) -> str:
@@ -237,53 +239,57 @@ def _tools(visible: Visible) -> list[dict[str, Any]]:
 def _observation_metadata(step: Step, visible: Visible, out: Attributes) -> None:
     """Raw values under dotted keys; `langgraph_node` and `langgraph_step` draw the agent graph."""
     if graph := step.graph:
-        put(out, f"{_METADATA}langgraph_node", graph.get("node"))
-        put(out, f"{_METADATA}langgraph_step", graph.get("step"))
+        put(out, "langfuse.observation.metadata.langgraph_node", graph.get("node"))
+        put(out, "langfuse.observation.metadata.langgraph_step", graph.get("step"))
     if (outcome := step.outcome) is not None and outcome is not Outcome.OK:
-        put(out, f"{_METADATA}outcome", OUTCOMES[outcome])
+        put(out, "langfuse.observation.metadata.outcome", OUTCOMES[outcome])
         if outcome is Outcome.ERROR:
-            put(out, f"{_METADATA}exception_stack", visible.error_stack)
+            put(out, "langfuse.observation.metadata.exception_stack", visible.error_stack)
     if step.tool_call_id is not None:
-        put(out, f"{_METADATA}tool_call_id", step.tool_call_id)
+        put(out, "langfuse.observation.metadata.tool_call_id", step.tool_call_id)
     if step.finish_reasons:
-        put(out, f"{_METADATA}finish_reason", step.finish_reasons[0])
+        put(out, "langfuse.observation.metadata.finish_reason", step.finish_reasons[0])
     if step.response_id is not None:
-        put(out, f"{_METADATA}response_id", step.response_id)
+        put(out, "langfuse.observation.metadata.response_id", step.response_id)
     if step.usage is not None:
-        put(out, f"{_METADATA}reasoning_tokens", step.usage.reasoning_tokens)
+        put(out, "langfuse.observation.metadata.reasoning_tokens", step.usage.reasoning_tokens)
     if step.provider is not None:
-        put(out, f"{_METADATA}provider", step.provider)
+        put(out, "langfuse.observation.metadata.provider", step.provider)
     if step.request_model is not None and step.kind not in _CALLS:
-        put(out, f"{_METADATA}model", step.request_model)
+        put(out, "langfuse.observation.metadata.model", step.request_model)
     if step.cache_hit:
-        put(out, f"{_METADATA}cache_hit", step.cache_hit)
+        put(out, "langfuse.observation.metadata.cache_hit", step.cache_hit)
     if step.top_k is not None:
-        put(out, f"{_METADATA}top_k", step.top_k)
+        put(out, "langfuse.observation.metadata.top_k", step.top_k)
     if step.data_source_id is not None:
-        put(out, f"{_METADATA}data_source_id", step.data_source_id)
+        put(out, "langfuse.observation.metadata.data_source_id", step.data_source_id)
     if step.workflow_name is not None:
-        put(out, f"{_METADATA}workflow_name", step.workflow_name)
+        put(out, "langfuse.observation.metadata.workflow_name", step.workflow_name)
     if step.embedding_count is not None:
-        put(out, f"{_METADATA}embedding_count", step.embedding_count)
+        put(out, "langfuse.observation.metadata.embedding_count", step.embedding_count)
     if step.embedding_dimension is not None:
-        put(out, f"{_METADATA}embedding_dimension", step.embedding_dimension)
+        put(out, "langfuse.observation.metadata.embedding_dimension", step.embedding_dimension)
     if (repeats := step.repeats) is not None:
-        put(out, f"{_METADATA}prompt_repeats_trace", repeats.trace)
-        put(out, f"{_METADATA}prompt_repeats_minute", repeats.minute)
+        put(out, "langfuse.observation.metadata.prompt_repeats_trace", repeats.trace)
+        put(out, "langfuse.observation.metadata.prompt_repeats_minute", repeats.minute)
     if visible.tool_description is not None:
-        put(out, f"{_METADATA}tool_description", visible.tool_description)
+        put(out, "langfuse.observation.metadata.tool_description", visible.tool_description)
     if visible.prompt_hash is not None:
-        put(out, f"{_METADATA}prompt_hash", visible.prompt_hash)
+        put(out, "langfuse.observation.metadata.prompt_hash", visible.prompt_hash)
     if visible.template_hash is not None:
-        put(out, f"{_METADATA}prompt_template_hash", visible.template_hash)
+        put(out, "langfuse.observation.metadata.prompt_template_hash", visible.template_hash)
     if visible.completion_hash is not None:
-        put(out, f"{_METADATA}completion_hash", visible.completion_hash)
+        put(out, "langfuse.observation.metadata.completion_hash", visible.completion_hash)
     if visible.truncated:
-        put(out, f"{_METADATA}content_truncated", visible.truncated)
+        put(out, "langfuse.observation.metadata.content_truncated", visible.truncated)
     if visible.vault_status is not None:
-        put(out, f"{_METADATA}vault_status", visible.vault_status)
+        put(out, "langfuse.observation.metadata.vault_status", visible.vault_status)
     if (variables := visible.prompt_variables) is not None:
-        put(out, f"{_METADATA}prompt_variables", variables if isinstance(variables, str) else shape.as_json(variables))
+        put(
+            out,
+            "langfuse.observation.metadata.prompt_variables",
+            variables if isinstance(variables, str) else shape.as_json(variables),
+        )
 
 
 def _status(step: Step, visible: Visible) -> str | None:

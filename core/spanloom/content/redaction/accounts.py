@@ -8,8 +8,7 @@ from functools import cache
 
 from stdnum import iban, luhn, numdb
 
-from .finding import Entity, Finding
-from .outline import Outline, places
+from .outline import Covers, Outline
 
 # As cards print them, or in one piece. Not within a decimal number, nor within an identifier.
 _CARD = re.compile(
@@ -31,16 +30,26 @@ _ISSUERS = re.compile(
 _FEWEST, _BEFORE, _BEHIND = 14, 6, 3  # digits of a card, and how far the pattern looks before and behind it
 
 
-def cards(outline: Outline) -> Iterator[Finding]:
+def cards(outline: Outline) -> Iterator[tuple[int, int]]:
     """Numbers of an issuer's range that pass Luhn's check."""
     for start, end in outline.islands:
         if outline.shape.count(b"0", start, end) < _FEWEST or not outline.near(start - _BEFORE, end + _BEHIND):
             continue
         for match in _CARD.finditer(outline.text, start, end + _BEHIND):
             if _is_card(match[0]):
-                yield Finding(match.start(), match.end(), Entity.CARD)
+                yield match.span()
             elif match["more"] and _is_card(match["four"]):
-                yield Finding(match.start(), match.end("four"), Entity.CARD)
+                yield match.start(), match.end("four")
+
+
+def may_show_cards(outline: Outline, covers: Covers) -> bool:
+    """Whether there may be one more in `outline` once `covers` are."""
+    return any(
+        outline.shape.count(b"0", start, end) >= _FEWEST
+        and covers.near(start - _BEFORE, end + _BEHIND)
+        and not covers.hold(start, end)
+        for start, end in outline.islands
+    )
 
 
 def _is_card(written: str) -> bool:
@@ -53,12 +62,13 @@ _REACH = 200
 _LONGEST = 34 + 33  # with a separator between any two characters
 
 
-def ibans(outline: Outline) -> Iterator[Finding]:
+def ibans(outline: Outline) -> Iterator[tuple[int, int]]:
     """As long as the country has it, with a right checksum; spaces and hyphens may group it."""
     text, end = outline.text, 0
-    for start in (at for first, last in outline.changed(_REACH) for at in places(outline.shape, b"aa00", first, last)):
+    for start in outline.lettered:
         if (
             start < end
+            or not outline.near(start - _REACH, start + _REACH)
             or _IBAN.match(text, start) is None
             or (whole := _whole(text[start : start + 2].upper())) is None
         ):
@@ -66,7 +76,14 @@ def ibans(outline: Outline) -> Iterator[Finding]:
         written = whole.match(text[start : start + _LONGEST])
         if written and iban.is_valid(re.sub(r"[ -]", "", written[0]).upper(), check_country=False):
             end = start + written.end()
-            yield Finding(start, end, Entity.IBAN)
+            yield start, end
+
+
+def may_show_ibans(outline: Outline, covers: Covers) -> bool:
+    """Whether there may be one more in `outline` once `covers` are."""
+    return any(
+        covers.near(start - _REACH, start + _REACH) and not covers.hold(start, start + 1) for start in outline.lettered
+    )
 
 
 @cache

@@ -7,8 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from .finding import Entity, Finding
-from .outline import Outline, places
+from .outline import Covers, Outline, places
 
 # Latin, Greek and Cyrillic letters. Scripts that put no space between words are left out: their words would stick to
 # the address.
@@ -20,14 +19,18 @@ _DOMAIN = re.compile(
 )
 _FILES = {"png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "css", "js", "ts", "pdf", "html", "json", "py", "whl"}
 _SERVICES = {"git", "svn", "hg"}  # git@github.com is no person
-_LONGEST_LOCAL = 64
+_LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 600
 _VERSION = re.compile(r"\d+\.\d+(?:\.|$)")
 
 
-def emails(outline: Outline) -> Iterator[Finding]:
+def _ats(outline: Outline) -> list[int]:
+    return places(outline.shape, b"@")
+
+
+def emails(outline: Outline) -> Iterator[tuple[int, int]]:
     """From each `@` back and forth."""
     text = outline.text
-    for here in places(outline.shape, b"@"):
+    for here in outline.once(_ats):
         before = _LOCAL.match(text[max(0, here - _LONGEST_LOCAL) : here][::-1])
         if before is None or (after := _DOMAIN.match(text, here + 1)) is None:
             continue
@@ -39,7 +42,15 @@ def emails(outline: Outline) -> Iterator[Finding]:
             and domain.rpartition(".")[2].lower() not in _FILES
             and not _VERSION.match(domain)
         ):
-            yield Finding(here - len(local), after.end(), Entity.EMAIL)
+            yield here - len(local), after.end()
+
+
+def may_show_emails(outline: Outline, covers: Covers) -> bool:
+    """Whether there may be one more in `outline` once `covers` are."""
+    return any(
+        covers.near(at - _LONGEST_LOCAL - 1, at + _LONGEST_DOMAIN) and not covers.hold(at, at + 1)
+        for at in outline.once(_ats)
+    )
 
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
@@ -53,6 +64,13 @@ _NUMBERED = re.compile(
     r"|clause|ziffer|nr|oid|firmware|driver|step|punkt|punto)(?:\.|__|[\"'])?[ :=\"']{0,4}|[§=~^<>v]=?\s?)$",
     re.IGNORECASE,
 )  # fmt: skip
+# What `_NUMBERED` finds in ASCII ends with one of these, but for a few signs.
+_NUMBERED_ENDS = (
+    *("v", "ver", "version", "release", "build", "section", "chapter", "chapitre", "kapitel", "abschnitt", "article"),
+    *("paragraph", "clause", "ziffer", "nr", "oid", "firmware", "driver", "step", "punkt", "punto", "rv"),
+    *("~", "<", ">", "^"),
+)
+_BEHIND_NUMBERED = "._\"' :\t\n\v\f\r\x1c\x1d\x1e\x1f"
 _ZERO_BEFORE = re.compile(r"(?:^|\.)0\d")
 _NOBODYS = {"0.0.0.0", "255.255.255.255"}  # noqa: S104
 _PREFIX = re.compile(r"/\d{1,3}(?!\d)")
@@ -70,7 +88,9 @@ _REACH = 100  # characters, more than an address has together with what decides 
 def _v4(outline: Outline) -> Iterator[re.Match[str]]:
     """A match begins within three characters of its first dot."""
     text, shape, at = outline.text, outline.shape, 0
-    for first, last in outline.changed(_REACH):
+    for first, last in outline.dotted:
+        if not outline.near(first - _REACH, last + _REACH):
+            continue
         at = max(at, first)
         while dotted := _DOTTED.search(shape, at, last):
             start = dotted.start()
@@ -83,9 +103,15 @@ def _v4(outline: Outline) -> Iterator[re.Match[str]]:
                 at = start + 1
 
 
+def _colons(outline: Outline) -> list[tuple[int, int]]:
+    return [match.span() for match in _COLONS.finditer(outline.latin)]
+
+
 def _v6(outline: Outline) -> Iterator[re.Match[str]]:
     """A match begins where its row of digits and colons does, at most four digits before the first colon."""
     text, latin, at = outline.text, outline.latin, 0
+    if not outline.once(_colons):
+        return
     for begin, end in outline.changed(_REACH):
         at = max(at, begin)
         while colons := _COLONS.search(latin, at, end):
@@ -103,7 +129,13 @@ def _in_ascii(written: str) -> str:
     return "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in written)
 
 
-def ip_addresses(outline: Outline) -> Iterator[Finding]:
+def _is_numbered(before: str) -> bool:
+    if before.isascii() and "=" not in before and not before.rstrip(_BEHIND_NUMBERED).lower().endswith(_NUMBERED_ENDS):
+        return False
+    return _NUMBERED.search(before) is not None
+
+
+def ip_addresses(outline: Outline) -> Iterator[tuple[int, int]]:
     """Versions 4 and 6. Loopback, unspecified and broadcast addresses say nothing about anybody."""
     text = outline.text
     for match in _v4(outline):
@@ -111,11 +143,11 @@ def ip_addresses(outline: Outline) -> Iterator[Finding]:
         written4 = match[0] if match[0].isascii() else _in_ascii(match[0])
         if _ZERO_BEFORE.search(written4) or written4.startswith("127.") or written4 in _NOBODYS:
             continue
-        if _NUMBERED.search(before) or (re.search(r"[A-Za-z]/$", before) and match[0].endswith(".0")):
+        if _is_numbered(before) or (re.search(r"[A-Za-z]/$", before) and match[0].endswith(".0")):
             continue  # a version: of a section, a package, or a browser as it names itself
         if match[0].endswith(".0") and _PREFIX.match(text, match.end()):
             continue  # a network, and nobody's address
-        yield Finding(match.start(), match.end(), Entity.IP)
+        yield match.span()
     for match in _v6(outline):
         written = match[0].rstrip(":") if not match[0].endswith("::") else match[0]
         if "::" not in written and written.count(":") != _V6_GROUPS - 1:
@@ -129,4 +161,12 @@ def ip_addresses(outline: Outline) -> Iterator[Finding]:
         if written.endswith("::") and _PREFIX.match(text, match.end()):
             continue
         if whole or any(address6 in network for network in _PERSONAL_V6):
-            yield Finding(match.start(), match.start() + len(written), Entity.IP)
+            yield match.start(), match.start() + len(written)
+
+
+def may_show_ip_addresses(outline: Outline, covers: Covers) -> bool:
+    """Whether there may be one more in `outline` once `covers` are."""
+    spans = outline.dotted
+    if b":" in outline.shape:
+        spans = spans + outline.once(_colons)
+    return any(covers.near(start - _REACH, end + _REACH) and not covers.hold(start, end) for start, end in spans)

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from string import ascii_letters, digits
 
-from .finding import Entity, Finding
-from .outline import COVER, STEMS, Outline, table
+from .outline import COVER, STEMS, Covers, Outline, table
 from .words import lowered
 
 Check = Callable[[str], bool]
@@ -141,24 +140,56 @@ _LONGEST = 32
 _LETTERS_BEFORE, _LOOK, _LONGEST_FORM = 5, 3, 40  # of a form's first digit, with a sign; before and behind a form
 
 
-def national_ids(outline: Outline) -> Iterator[Finding]:
+def national_ids(outline: Outline) -> Iterator[tuple[int, int]]:
     """By form and checksum, and by the word before. They may overlap."""
     text = outline.text
     for start, end in outline.islands:
-        if not outline.near(start - _LETTERS_BEFORE - _LOOK, end + _LONGEST_FORM):
-            continue
-        for begin in _BEGIN.finditer(text, max(0, start - _LETTERS_BEFORE), end):
-            yield from _formed(text, begin.start())
+        if _may_have_form(outline, start, end) and outline.near(start - _LETTERS_BEFORE - _LOOK, end + _LONGEST_FORM):
+            for begin in _BEGIN.finditer(text, max(0, start - _LETTERS_BEFORE), end):
+                yield from _formed(text, begin.start())
     for start in _italian_places(outline):
         yield from _formed(text, start)
     yield from _said_so(outline)
 
 
-def _formed(text: str, start: int) -> Iterator[Finding]:
+def may_show(outline: Outline, covers: Covers) -> bool:
+    """Whether there may be one more in `outline` once `covers` are."""
+    if outline.names_numbers or any(_in_word(outline, start, end) for start, end in covers.spans):
+        outline.names_numbers = True
+        return True
+    return any(
+        covers.near(start - _LETTERS_BEFORE - _LOOK, end + _LONGEST_FORM)
+        and not covers.hold(start, end)
+        and _may_have_form(outline, start, end)
+        for start, end in outline.islands
+    ) or any(
+        covers.near(begin - _LONGEST_FORM, end + _LONGEST_FORM) and not covers.hold(begin, end)
+        for begin, end in outline.once(_all_threes)
+    )
+
+
+def _in_word(outline: Outline, start: int, end: int) -> bool:
+    """Whether a word goes on where a finding begins or ends: what is left of it may be a word too."""
+    text = outline.text
+    return text[max(0, start - 1) : start].isalpha() or text[end : end + 1].isalpha()
+
+
+_FEWEST = 9  # digits, where there is no letter
+
+
+def _may_have_form(outline: Outline, start: int, end: int) -> bool:
+    """Whether the island has digits enough, or a sign behind it that goes on: a letter, or the plus of the aged."""
+    shape = outline.shape
+    return (
+        shape.count(b"0", start, end) >= _FEWEST or shape.find(b"a", end, end + 2) >= 0 or shape.startswith(b"+", end)
+    )
+
+
+def _formed(text: str, start: int) -> Iterator[tuple[int, int]]:
     if _ANY_FORM.match(text, start):
         for pattern, check in _COMPILED:
             if (match := pattern.match(text, start)) and check(match[0]):
-                yield Finding(start, match.end(), Entity.NATIONAL_ID)
+                yield match.span()
 
 
 # Codice fiscale: the digits may be letters, and the last three before the last letter stand together.
@@ -169,19 +200,37 @@ _TO_LETTER, _SPACES = 11, 4  # from the beginning to the letter before the three
 
 
 def _italian_places(outline: Outline) -> Iterator[int]:
+    shape, whole = outline.shape, len(outline.text)
     for first, last in outline.changed(_LONGEST_FORM):
-        strokes, shape = outline.latin[first:last].translate(_OMOCODIA), outline.shape
-        for three in _THREE.finditer(strokes):
-            begin, end = three.span()
-            letters = [first + begin - 1] if begin and strokes[begin - 1] == _LETTER else []
-            if shape.find(b"a", first + begin, first + end) >= 0:
+        threes = (
+            outline.once(_all_threes)
+            if last - first == whole
+            else _threes(outline, outline.latin[first:last].translate(_OMOCODIA), first)
+        )
+        for begin, end in threes:
+            letters = [begin - 1] if begin > first and _OMOCODIA[outline.latin[begin - 1]] == _LETTER else []
+            if shape.find(b"a", begin, end) >= 0:
                 # Behind that, letters stand before where it would begin; other scripts' digits do not count as such.
                 farthest = end - 3 if outline.foreign else min(end - 3, begin + _TO_LETTER + _SPACES + 1)
-                letters += [at for at in range(first + begin, first + farthest) if shape[at] == _LETTER]
+                letters += [at for at in range(begin, farthest) if shape[at] == _LETTER]
             for letter in letters:
                 for start in range(letter - _TO_LETTER, max(-1, letter - _TO_LETTER - _SPACES - 1), -1):
                     if _ITALIAN.match(outline.text, start):
                         yield start
+
+
+def _all_threes(outline: Outline) -> list[tuple[int, int]]:
+    return _threes(outline, outline.latin.translate(_OMOCODIA), 0)
+
+
+def _threes(outline: Outline, strokes: bytes, first: int) -> list[tuple[int, int]]:
+    """Three or more that are digits or stand for them, in `strokes` of the text from `first` on, with a letter."""
+    shape, found = outline.shape, []
+    for match in _THREE.finditer(strokes):
+        begin, end = match.span()
+        if (begin and strokes[begin - 1] == _LETTER) or shape.find(b"a", first + begin, first + end) >= 0:
+            found.append((first + begin, first + end))
+    return found
 
 
 # Most of these numbers have six digits together but for signs, so their words are sought before islands only.
@@ -208,27 +257,31 @@ _WORDS_ONLY = bytes(i if _START.match(bytes([i])) else 32 for i in range(256))
 _ITIN = re.compile(rb"9(?=(?:(?:[ ./-]?[A-Za-z]){0,9}[ ./-]?[0-9]){8})")
 
 
-def _said_so(outline: Outline) -> Iterator[Finding]:
+def _said_so(outline: Outline) -> Iterator[tuple[int, int]]:
     lower, end = outline.lower, 0
     numbers = [start for start, _ in outline.islands]
-    for first, last in outline.changed(4 * _FARTHEST):
-        numbers += [match.start() for match in _ITIN.finditer(outline.latin, first, last)]
-    for number in sorted(numbers):
+    if outline.shape.count(b"0") >= _FEWEST and b"9" in outline.latin:
+        for first, last in outline.changed(4 * _FARTHEST):
+            numbers += [match.start() for match in _ITIN.finditer(outline.latin, first, last)]
+        numbers.sort()
+    for number in numbers:
         begin = max(end, number - _FARTHEST)
         end = number
         if not outline.near(begin - 1, number + 2 * _FARTHEST) or _FIRST.isdisjoint(
             [word[:_STEM] for word in lower[begin:end].translate(_WORDS_ONLY).split()]
         ):
             continue
+        outline.names_numbers = True
         for start in _START.finditer(lower, begin, end):
             for word, check in _BY_STEM.get(start[0][:_STEM], ()):
                 yield from _behind(outline, start.start(), word, check)
     for place, stem in outline.occurrences():
         for word, before, check in _ANYWHERE_BY_STEM.get(stem, ()):
+            outline.names_numbers = True
             yield from _behind(outline, place - before, word, check)
 
 
-def _behind(outline: Outline, start: int, word: str, check: Check) -> Iterator[Finding]:
+def _behind(outline: Outline, start: int, word: str, check: Check) -> Iterator[tuple[int, int]]:
     """The number that is behind `word`, if the word stands at `start` and the number is one of its kind."""
     text, lower = outline.text, outline.lower
     end = start + len(word)
@@ -242,7 +295,7 @@ def _behind(outline: Outline, start: int, word: str, check: Check) -> Iterator[F
         yield from _said(text[end : end + _REACH + _LONGEST].partition(COVER)[0], end, check)
 
 
-def _said(text: str, offset: int, check: Check) -> Iterator[Finding]:
+def _said(text: str, offset: int, check: Check) -> Iterator[tuple[int, int]]:
     """The first number after the word, if it is one; a number may have caught the words after it."""
     number = _NUMBER.search(text)
     if number is None or number.start() > _REACH:
@@ -250,6 +303,6 @@ def _said(text: str, offset: int, check: Check) -> Iterator[Finding]:
     written = number[0]
     while written:
         if check(written):
-            yield Finding(offset + number.start(), offset + number.start() + len(written), Entity.NATIONAL_ID)
+            yield offset + number.start(), offset + number.start() + len(written)
             return
         written = re.sub(r"[ ./-]*[^\W_]+$", "", written)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from string import ascii_letters, digits
+from typing import Any, TypeVar, cast
 
 from .words import lowered
+
+Read = TypeVar("Read")
 
 COVER = "\0"
 """Stands for what is redacted already. No pattern crosses it."""
@@ -39,8 +43,11 @@ def places(strokes: bytes, sought: bytes, start: int = 0, end: int | None = None
 _SHAPE = table({digits: "0", ascii_letters: "a"})
 _LOWER = bytes(range(256)).decode("latin-1").lower().encode("latin-1")
 _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
-# Six digits or more with hardly anything between them: no phone number, card or national id has fewer.
+# Digits with hardly anything between them. No phone number, card or national id has fewer than six.
+_CLUSTER = re.compile(rb"0(?:[ ./()-]{0,3}+0)++")
 _ISLAND = re.compile(rb"0(?:[ ./()-]{0,3}+0){5,}+")
+_DIGITS_OF_AN_ISLAND, _SHORTEST_DOTTED = 6, 7
+_LETTER = ord("a")
 _ANY_NAME = table({ascii_letters + "_-": "a"}, rest=" ")
 _LONG_NAME = b"a" * 20  # a key may be of letters alone, but is long
 _SIGN = re.compile("[＠﹫：＝]")
@@ -65,21 +72,44 @@ _PLAIN_STEMS = _by_first_letter([stem for stem in STEMS if stem.isascii()])
 _ALL_STEMS = _by_first_letter(list(STEMS))
 
 
+class Covers:
+    """What is redacted of a text: `spans`, in order."""
+
+    __slots__ = ("_begins", "spans")
+
+    def __init__(self, spans: Sequence[tuple[int, int]]) -> None:
+        self.spans = spans
+        self._begins = [start for start, _ in spans]
+
+    def near(self, start: int, end: int) -> bool:
+        """Whether one reaches into `start` to `end`."""
+        nth = bisect_right(self._begins, start)
+        spans = self.spans
+        return (nth > 0 and spans[nth - 1][1] > start) or (nth < len(spans) and spans[nth][0] < end)
+
+    def hold(self, start: int, end: int) -> bool:
+        """Whether one holds all of it."""
+        nth = bisect_right(self._begins, start)
+        return nth > 0 and self.spans[nth - 1][1] >= end
+
+
 class Outline:
     """Of `text`. `latin`: in Latin-1, where `?` stands for what that lacks, but `0` for digits of whatever script;
     `shape`: the same with `0` for each digit and `a` for each letter from A to Z of either case.
 
-    `foreign`: whether there is more than Latin-1; `plain`: whether there is nothing but ASCII.
+    `foreign`: whether there is more than Latin-1; `plain`: whether there is nothing but ASCII. `names_secrets`,
+    `names_numbers`: whether a name of a secret, or a word for a national number, was seen in it.
     """
 
     __slots__ = (
-        *("_before", "_covers", "_islands", "_lower", "_occurrences", "_strokes"),
-        *("foreign", "latin", "plain", "shape", "text"),
+        *("_before", "_covers", "_dotted", "_read", "_islands", "_lower", "_lettered", "_occurrences", "_strokes"),
+        *("foreign", "latin", "names_numbers", "names_secrets", "plain", "shape", "text"),
     )
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.foreign, self.plain = False, text.isascii()
+        self.names_secrets = self.names_numbers = False
         try:
             self.latin = text.encode("latin-1")
         except UnicodeEncodeError:
@@ -89,12 +119,16 @@ class Outline:
         self._lower: bytes | None = None
         self._strokes: dict[bytes, bytes] = {}
         self._islands: list[tuple[int, int]] | None = None
+        self._dotted: list[tuple[int, int]] = []
+        self._lettered: list[int] = []
         self._occurrences: list[tuple[int, bytes]] | None = None
+        self._read: dict[Any, Any] = {}
         self._before: Outline | None = None
-        self._covers: list[tuple[int, int]] = []
+        self._covers: Covers | None = None
 
-    def covered(self, spans: list[tuple[int, int]]) -> Outline:
-        """The outline of the text where `spans`, in order, are covered. It knows what could change by that."""
+    def covered(self, covers: Covers) -> Outline:
+        """The outline of the text where `covers` are. It knows what could change by that."""
+        spans = covers.spans
         made = Outline.__new__(Outline)
         pieces: list[str] = []
         at = 0
@@ -103,12 +137,21 @@ class Outline:
             at = end
         made.text = "".join(pieces) + self.text[at:]
         made.foreign, made.plain = self.foreign, self.plain
+        made.names_secrets, made.names_numbers = self.names_secrets, self.names_numbers
         made.latin = _struck_out(self.latin, spans, _COVER)
         made.shape = _struck_out(self.shape, spans, _COVER)
-        made._lower, made._strokes = None, {}
+        made._lower, made._strokes, made._read = None, {}, {}
         made._islands = made._occurrences = None
-        made._before, made._covers = self, spans
+        made._dotted, made._lettered = [], []
+        made._before, made._covers = self, covers
         return made
+
+    def once(self, read: Callable[[Outline], Read]) -> Read:
+        """What `read` reads in this outline, which it is asked for once."""
+        found = self._read.get(read)
+        if found is None:
+            found = self._read[read] = read(self)
+        return cast("Read", found)
 
     def near(self, start: int, end: int) -> bool:
         """Whether what was covered last reaches into `start` to `end`; where nothing was, everything is new.
@@ -116,19 +159,14 @@ class Outline:
         A finding that nothing near it was covered for would have been found before: it, or what it lost against, would
         be covered by now.
         """
-        if self._before is None:
-            return True
-        nth = bisect_right(self._covers, (start, len(self.text)))
-        return (nth > 0 and self._covers[nth - 1][1] > start) or (
-            nth < len(self._covers) and self._covers[nth][0] < end
-        )
+        return self._covers is None or self._covers.near(start, end)
 
     def changed(self, reach: int) -> list[tuple[int, int]]:
         """What is within `reach` characters of what was covered last, in order; at first the whole text."""
-        if self._before is None:
+        if self._covers is None:
             return [(0, len(self.text))]
         windows: list[tuple[int, int]] = []
-        for start, end in self._covers:
+        for start, end in self._covers.spans:
             begin = max(0, start - reach)
             if windows and begin <= windows[-1][1]:
                 begin = windows.pop()[0]
@@ -139,11 +177,15 @@ class Outline:
     def lower(self) -> bytes:
         """The text in lower case, in Latin-1."""
         if self._lower is None:
-            if self._before is not None:
-                self._lower = _struck_out(self._before.lower, self._covers, _COVER)
+            if self._before is not None and self._covers is not None:
+                self._lower = _struck_out(self._before.lower, self._covers.spans, _COVER)
             else:
                 self._lower = (
-                    lowered(self.text).encode("latin-1", "replace") if self.foreign else self.latin.translate(_LOWER)
+                    self.latin.lower()  # several times as fast as a table
+                    if self.plain
+                    else lowered(self.text).encode("latin-1", "replace")
+                    if self.foreign
+                    else self.latin.translate(_LOWER)
                 )
         return self._lower
 
@@ -153,8 +195,8 @@ class Outline:
         if strokes is None:
             strokes = self._strokes[table] = (
                 self.latin.translate(table)
-                if self._before is None
-                else _struck_out(self._before.strokes(table), self._covers, table[:1])
+                if self._before is None or self._covers is None
+                else _struck_out(self._before.strokes(table), self._covers.spans, table[:1])
             )
         return strokes
 
@@ -174,15 +216,43 @@ class Outline:
     @property
     def islands(self) -> list[tuple[int, int]]:
         """Where at least six digits stand, with at most three separators between any two: begin and end of each."""
+        return self._read_digits() if self._islands is None else self._islands
+
+    @property
+    def lettered(self) -> list[int]:
+        """Where two letters with two digits behind them begin."""
         if self._islands is None:
-            shape, before = self.shape, self._before
-            if before is None:
-                self._islands = [match.span() for match in _ISLAND.finditer(shape)]
-            else:
-                self._islands = [
-                    match.span() for start, end in before.islands for match in _ISLAND.finditer(shape, start, end)
-                ]
-        return self._islands
+            self._read_digits()
+        return self._lettered
+
+    @property
+    def dotted(self) -> list[tuple[int, int]]:
+        """Digits like `islands`, but of any number, that have a dot between two."""
+        if self._islands is None:
+            self._read_digits()
+        return self._dotted
+
+    def _read_digits(self) -> list[tuple[int, int]]:
+        shape, before = self.shape, self._before
+        islands: list[tuple[int, int]] = []
+        if before is None:
+            lettered, dotted = self._lettered, self._dotted
+            for match in _CLUSTER.finditer(shape):
+                start, end = span = match.span()
+                if end - start >= _DIGITS_OF_AN_ISLAND:
+                    if shape.count(b"0", start, end) >= _DIGITS_OF_AN_ISLAND:
+                        islands.append(span)
+                    if end - start >= _SHORTEST_DOTTED and shape.find(b"0.0", start, end) >= 0:
+                        dotted.append(span)
+                if start > 1 and shape[start - 1] == _LETTER and shape.startswith(b"aa00", start - 2):
+                    lettered.append(start - 2)
+        else:
+            for start, end in before.islands:
+                islands += [match.span() for match in _ISLAND.finditer(shape, start, end)]
+            self._lettered = [at for at in before.lettered if shape.startswith(b"aa00", at)]
+            self._dotted = before.dotted
+        self._islands = islands
+        return islands
 
     def promises(self) -> bool:
         """Whether there is anything that some pattern begins with: most short texts have nothing."""
@@ -199,7 +269,7 @@ class Outline:
         )
 
 
-def _struck_out(strokes: bytes, spans: list[tuple[int, int]], stroke: bytes) -> bytes:
+def _struck_out(strokes: bytes, spans: Sequence[tuple[int, int]], stroke: bytes) -> bytes:
     made = bytearray(strokes)
     for start, end in spans:
         made[start:end] = stroke * (end - start)

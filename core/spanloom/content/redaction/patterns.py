@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 
 from ...errors import ConfigurationError
 from .finding import Entity, Finding
-from .outline import Outline
+from .outline import Covers, Outline
 from .view import View
 
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "BE", "AT", "CH", "PT", "PL")
 """Whose phone numbers are known as they are written at home."""
 
-Detector = Callable[[Outline], Iterator[Finding]]
+Detector = Callable[[Outline], Iterable[tuple[int, int]]]
+Span = tuple[int, int, int, int]
+"""Rank, negative length, start, end: the least of those that overlap wins."""
 
 # Where two overlap the first wins, then the longer, then the earlier.
 _ORDER = (Entity.SECRET, Entity.EMAIL, Entity.IBAN, Entity.CARD, Entity.NATIONAL_ID, Entity.IP, Entity.PHONE)
-_RANK: dict[str, int] = {kind: rank for rank, kind in enumerate(_ORDER)}
+_START = itemgetter(2)
 _ROUNDS = 4
 _REGION = re.compile("[A-Z]{2}")
 
@@ -54,48 +57,74 @@ class Patterns:
         as_it_is = view.text == text
         if not as_it_is:
             outline = Outline(view.text)
-        found: list[Finding] = []
+        entities = self.entities
+        detectors = [known for known in _detectors(tuple(self.regions)) if known[0] in entities]
+        found: list[Span] = []
+        again = detectors
         # What lost against a neighbour may show a smaller finding once that is covered: redacting again finds nothing.
         for _ in range(_ROUNDS):
-            here = _apart(self._candidates(outline), len(outline.text))
-            if not here:
+            candidates = [
+                (rank, start - end, start, end)
+                for _, rank, signs, detector, _ in again
+                if signs(outline)
+                for start, end in detector(outline)
+            ]
+            if not candidates:
                 break
-            found += here if as_it_is else [Finding(*view.source(f.start, f.end), f.kind) for f in here]
-            outline = outline.covered([(f.start, f.end) for f in here])
-        return sorted(found, key=lambda f: f.start)
-
-    def _candidates(self, outline: Outline) -> Iterator[Finding]:
-        for kind, signs, detector in _detectors(tuple(self.regions)):
-            if kind in self.entities and signs(outline):
-                yield from detector(outline)
+            here = _apart(candidates, len(outline.text))
+            found += here
+            covers = Covers([(start, end) for _, _, start, end in here])
+            again = [known for known in detectors if known[4](outline, covers)]
+            if not again:
+                break
+            outline = outline.covered(covers)
+        found.sort(key=_START)
+        if as_it_is:
+            return [Finding(start, end, _ORDER[rank]) for rank, _, start, end in found]
+        return sorted((Finding(*view.source(start, end), _ORDER[rank]) for rank, _, start, end in found), key=lambda f: f.start)
 
 
 @cache
-def _detectors(regions: tuple[str, ...]) -> tuple[tuple[Entity, Callable[[Outline], bool], Detector], ...]:
-    """What finds each kind, and what a text must contain for it."""
-    from .accounts import cards, ibans  # noqa: PLC0415 - these load numbering plans
-    from .addresses import emails, ip_addresses  # noqa: PLC0415
-    from .national_ids import national_ids  # noqa: PLC0415
+def _detectors(
+    regions: tuple[str, ...],
+) -> tuple[tuple[Entity, int, Callable[[Outline], object], Detector, Callable[[Outline, Covers], bool]], ...]:
+    """What finds each kind: its rank, what a text must contain for it, and whether it may find more beside covers."""
+    from . import accounts, addresses, national_ids, secrets  # noqa: PLC0415 - these load numbering plans
     from .phones import Phones  # noqa: PLC0415
-    from .secrets import secrets  # noqa: PLC0415
 
-    return (
-        (Entity.SECRET, Outline.promises, secrets),
-        (Entity.EMAIL, lambda outline: b"@" in outline.shape, emails),
-        (Entity.IBAN, lambda outline: b"00" in outline.shape, ibans),
-        (Entity.CARD, lambda outline: bool(outline.islands), cards),
-        (Entity.NATIONAL_ID, lambda outline: b"0" in outline.shape, national_ids),
-        (Entity.IP, lambda outline: b"0.0" in outline.shape or b":" in outline.shape, ip_addresses),
-        (Entity.PHONE, lambda outline: bool(outline.islands), Phones(regions)),
-    )
+    found: dict[Entity, tuple[Callable[[Outline], object], Detector, Callable[[Outline, Covers], bool]]] = {
+        Entity.SECRET: (Outline.promises, secrets.secrets, secrets.may_show),
+        Entity.EMAIL: (lambda outline: b"@" in outline.shape, addresses.emails, addresses.may_show_emails),
+        Entity.IBAN: (lambda outline: outline.lettered, accounts.ibans, accounts.may_show_ibans),
+        Entity.CARD: (lambda outline: outline.islands, accounts.cards, accounts.may_show_cards),
+        Entity.NATIONAL_ID: (lambda outline: b"0" in outline.shape, national_ids.national_ids, national_ids.may_show),
+        Entity.IP: (
+            lambda outline: outline.dotted or b":" in outline.shape,
+            addresses.ip_addresses,
+            addresses.may_show_ip_addresses,
+        ),
+        Entity.PHONE: (lambda outline: outline.islands, phones := Phones(regions), phones.may_show),
+    }
+    return tuple((kind, rank, *found[kind]) for rank, kind in enumerate(_ORDER))
 
 
-def _apart(candidates: Iterator[Finding], size: int) -> list[Finding]:
+def _apart(candidates: list[Span], size: int) -> list[Span]:
     """The best of those that overlap, in order; `size` is the text's."""
-    kept: list[Finding] = []
+    if len(candidates) == 1:
+        return candidates
+    candidates.sort(key=_START)
+    end = 0
+    for _, _, start, last in candidates:
+        if start < end:
+            break
+        end = last
+    else:
+        return candidates
+    kept: list[Span] = []
     covered = bytearray(size)
-    for finding in sorted(candidates, key=lambda f: (_RANK[f.kind], f.start - f.end, f.start)):
-        if 1 not in covered[finding.start : finding.end]:
-            kept.append(finding)
-            covered[finding.start : finding.end] = b"\1" * (finding.end - finding.start)
-    return sorted(kept, key=lambda f: f.start)
+    for candidate in sorted(candidates):
+        _, _, start, end = candidate
+        if 1 not in covered[start:end]:
+            kept.append(candidate)
+            covered[start:end] = b"\1" * (end - start)
+    return sorted(kept, key=_START)

@@ -8,8 +8,7 @@ from string import ascii_uppercase, digits
 
 import phonenumbers
 
-from .finding import Entity, Finding
-from .outline import COVER, Outline, table
+from .outline import COVER, Covers, Outline, places, table
 from .verdicts import Verdicts
 
 _BEFORE = r"(?<![A-Za-z0-9_+])(?<!\d[.,])(?<![A-Za-z0-9_/]-)"
@@ -132,7 +131,7 @@ _BEHIND_OTHER = " \t.:#°º=\"'-\n"
 _UNIT = re.compile(
     r"\s?(?:€|\$|£|%|EUR\b|USD\b|GBP\b|CHF\b|euros?\b|dollars?\b|kg\b|km\b|ms\b|bytes\b|tokens\b|people\b|habit)"
 )
-_REACH, _NEAR, _UNIT_REACH = 40, 16, 16
+_REACH, _NEAR, _UNIT_REACH, _SOON = 40, 16, 16, 64
 _LEAD, _BEHIND = 3, 2  # characters before the first digit, `(+ `, and how far the patterns look behind the last
 _LOOKALIKE_SIGNS = table({digits + ascii_uppercase + "abcdef" + " :.,/()+-": "l"}, rest="x")
 
@@ -166,7 +165,7 @@ class Phones:
         self.regions = tuple(regions)
         self._abroad, self._at_home = Verdicts(_number_abroad), Verdicts(self._decided)
 
-    def __call__(self, outline: Outline) -> Iterator[Finding]:
+    def __call__(self, outline: Outline) -> Iterator[tuple[int, int]]:
         spots = list(_spots(outline))
         if not spots:
             return
@@ -178,12 +177,20 @@ class Phones:
             for match in _ABROAD.finditer(text, start, end)
             if (length := self._abroad(match[0])) and not _UNIT.match(text, match.start() + length)
         ]
-        for start, end in taken:
-            yield Finding(start, end, Entity.PHONE)
+        yield from taken
         for before, after in _between(spots, taken):
             for match in _AT_HOME.finditer(text, before, after):
                 if length := self._number_at_home(text, match):
-                    yield Finding(match.start(), match.start() + length, Entity.PHONE)
+                    yield match.start(), match.start() + length
+
+    def may_show(self, outline: Outline, covers: Covers) -> bool:
+        """Whether there may be one more in `outline` once `covers` are."""
+        return any(
+            outline.shape.count(b"0", start, end) >= _SHORTEST
+            and not covers.hold(start, end)
+            and covers.near(*_decisive(outline, start, end))
+            for start, end in outline.islands
+        )
 
     def _number_at_home(self, text: str, match: re.Match[str]) -> int:
         """How many characters of the match are a number; 0 if none is."""
@@ -238,12 +245,23 @@ def _spots(outline: Outline) -> Iterator[tuple[int, int, int, int]]:
     lookalikes are made of, since none begins or ends within another such row."""
     for start, end in outline.islands:
         if outline.shape.count(b"0", start, end) >= _SHORTEST:
-            strokes = outline.strokes(_LOOKALIKE_SIGNS)
-            first = strokes.rfind(b"x", 0, max(0, start - _LEAD - _REACH)) + 1
-            last = strokes.find(b"x", end + _UNIT_REACH)
-            last = len(strokes) if last < 0 else last
-            if outline.near(first - _LEAD, last + _UNIT_REACH):
-                yield max(0, start - _LEAD), end + _BEHIND, first, last
+            first, last = _decisive(outline, start, end)
+            if outline.near(first, last):
+                yield max(0, start - _LEAD), end + _BEHIND, first + _LEAD, last - _UNIT_REACH
+
+
+def _decisive(outline: Outline, start: int, end: int) -> tuple[int, int]:
+    """What decides on the island from `start` to `end`."""
+    latin, size = outline.latin, len(outline.latin)
+    before, behind = max(0, start - _LEAD - _REACH), min(size, end + _UNIT_REACH)
+    # Nearly always the row ends soon, so that there is no need to read the whole text.
+    far = max(0, before - _SOON)
+    first = latin[far:before].translate(_LOOKALIKE_SIGNS).rfind(b"x") + 1
+    last = latin[behind : behind + _SOON].translate(_LOOKALIKE_SIGNS).find(b"x")
+    if (far and not first) or (last < 0 and behind + _SOON < size):
+        strokes = outline.strokes(_LOOKALIKE_SIGNS)
+        far, first, last = 0, strokes.rfind(b"x", 0, before) + 1, strokes.find(b"x", behind) - behind
+    return far + first - _LEAD, (size if last < 0 else behind + last) + _UNIT_REACH
 
 
 def _without_lookalikes(outline: Outline, spots: Sequence[tuple[int, int, int, int]]) -> str:
@@ -269,23 +287,21 @@ _DATE_SIGNS = b"-/. "
 def _lookalike_places(outline: Outline, start: int, end: int) -> list[int]:
     """Where one could begin, in order."""
     latin, shape = outline.latin, outline.shape
-    found = (
-        [match.start() - 8 for match in _UUID.finditer(latin, start, end)] if latin.find(b"-", start, end) >= 0 else []
-    )
+    found: list[int] = []
+    if latin.find(b"-", start, end) >= 0:
+        found = [match.start() - 8 for match in _UUID.finditer(latin, start, end)]
     for match in _YEAR.finditer(latin, start, end):
         at = match.start()
         if latin[at + 4 : at + 5] in _DATE_SIGNS:
             found.append(at)
         if latin[at - 1 : at] in _DATE_SIGNS:
             found += at - 6, at - 5, at - 4
-    at = shape.find(b"aa00", start, end)
-    while at >= 0:
-        found.append(at)
-        at = shape.find(b"aa00", at + 1, end)
-    at = shape.find(b"0:00", start, end)
-    while at >= 0:
+    if outline.lettered:
+        found += places(shape, b"aa00", start, end)
+    for at in places(shape, b"0:00", start, end):
         found += at - 1, at
-        at = shape.find(b"0:00", at + 1, end)
+    if not found:
+        return found
     return sorted(at for at in found if at >= start)
 
 

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from string import ascii_letters, digits
 
-from .finding import Entity, Finding
 from .names import SPACED, STRONG, WEAK
-from .outline import STEMS, Outline, places, table
+from .outline import STEMS, Covers, Outline, places, table
 from .words import lowered
 
 _NAME = ascii_letters + digits + "_-"
@@ -87,76 +86,101 @@ _OF_OTHER_SIGNS = (b"whsec_", b"glc_", b"sntry")  # what follows these may hold 
 _TELEGRAM = range(8, 11)  # digits before `:AA`
 
 
-def secrets(outline: Outline) -> Iterator[Finding]:
+def secrets(outline: Outline) -> Iterator[tuple[int, int]]:
     """Only the secret itself: of `password=hunter2`, `hunter2`. They may overlap."""
     for start, end in _spans(outline):
         if start < end:
-            yield Finding(start, end, Entity.SECRET)
+            yield start, end
+
+
+def may_show(outline: Outline, covers: Covers) -> bool:
+    """Whether there may be one more in `outline` once `covers` are.
+
+    That are keys out of a row that is cut in two; of all others it is enough that there is what they begin with.
+    """
+    return outline.names_secrets or any(
+        covers.near(start - 1, end + 1) and not covers.hold(start, end) for start, end in outline.once(_rows)
+    )
 
 
 def _spans(outline: Outline) -> Iterator[tuple[int, int]]:
     text = outline.text
     yield from _keys(outline)
-    if "-----BEGIN" in text:
+    if "-" in text and "-----BEGIN" in text:
+        outline.names_secrets = True
         for match in _PRIVATE_KEY.finditer(text):
             yield match.span()
     if "/" in text and ("hooks.slack.com/" in text or "/api/webhooks/" in text):
+        outline.names_secrets = True
         for match in _WEBHOOK.finditer(text):
             yield match.span(match.lastindex or 0)
     if "@" in text and "/" in text and "://" in text:
+        outline.names_secrets = True
         for match in _USERINFO.finditer(text):
             name, colon, password = match[1].partition(":")
             if (colon and password and not _NO_VALUE.fullmatch(password)) or (not colon and _opaque(name)):
                 yield match.span(1)
     if "=" in text and ("&" in text or "?" in text or ";" in text or "#" in text):
+        outline.names_secrets = True
         for match in _PARAMETER.finditer(text):
             if not _NO_VALUE.fullmatch(match["value"]) and (match["always"] or _opaque(match["value"])):
                 yield match.span("value")
     occurrences = outline.occurrences()
-    if any(stem in _SCHEMES and outline.lower.startswith(_SCHEMES[stem], at) for at, stem in occurrences):
-        for match in _HEADER.finditer(text):
-            kind = "value" if match["value"] else "bearer" if match["bearer"] else "basic"
-            if not _NO_VALUE.fullmatch(match[kind]) and _mixed(match[kind]):
-                yield match.span(kind)
-    if occurrences:
-        yield from _named(outline, occurrences)
+    if not occurrences:
+        return
+    lower = outline.lower
+    for at, stem in occurrences:
+        if stem in _SCHEMES and lower.startswith(_SCHEMES[stem], at):
+            outline.names_secrets = True
+            for match in _HEADER.finditer(text):
+                kind = "value" if match["value"] else "bearer" if match["bearer"] else "basic"
+                if not _NO_VALUE.fullmatch(match[kind]) and _mixed(match[kind]):
+                    yield match.span(kind)
+            break
+    yield from _named(outline, occurrences)
 
 
 def _keys(outline: Outline) -> Iterator[tuple[int, int]]:
     at = 0
-    for start in sorted(_key_places(outline)):
+    for start in _key_places(outline):
         if start >= at and (match := _KEY.match(outline.text, start)):
             at = match.end()
             yield match.span()
 
 
-def _key_places(outline: Outline) -> set[int]:
+def _key_places(outline: Outline) -> list[int]:
     """Where a key could begin: with a row, behind a dot in it, or as the few do that hold other signs."""
-    latin, found = outline.latin, set()
-    for start, end in _rows(outline):
+    latin, found = outline.latin, []
+    for start, end in outline.once(_rows):
         at = start
         while at >= 0:
-            found.add(at)
+            found.append(at)
             at = latin.find(b".", at, end) + 1 or -1
+    others: list[int] = []
     if b"_" in latin:
         for sign in _OF_OTHER_SIGNS:
-            found.update(places(latin, sign))
-    if b":AA" in latin:
-        found.update(at - size for at in places(latin, b":AA") for size in _TELEGRAM if at >= size)
+            others += places(latin, sign)
+    if b":" in latin and b":AA" in latin:
+        others += [at - size for at in places(latin, b":AA") for size in _TELEGRAM if at >= size]
+    if others:
+        outline.names_secrets = True
+        return sorted({*found, *others})
     return found
 
 
-def _rows(outline: Outline) -> Iterator[tuple[int, int]]:
+def _rows(outline: Outline) -> list[tuple[int, int]]:
     if outline.foreign:  # other scripts' digits are none of a key's
         tokens = outline.text.encode("latin-1", "replace").translate(_TOKENS)
     else:
-        tokens = outline.strokes(_TOKENS)
+        tokens = outline.latin.translate(_TOKENS)
+    found = []
     start = tokens.find(_ROW)
     while start >= 0:
         end = tokens.find(b" ", start)
         end = len(tokens) if end < 0 else end
-        yield start, end
+        found.append((start, end))
         start = tokens.find(_ROW, end)
+    return found
 
 
 _NAMES: dict[bytes, list[tuple[bytes, int, bool]]] = {}  # by their stems: how far these stand behind their begin
@@ -165,6 +189,7 @@ for _names, _strong in ((STRONG, True), (WEAK, False)):
         _stem = next(stem for stem in STEMS if stem in _name)
         _NAMES.setdefault(_stem.encode("latin-1"), []).append((_name.encode("latin-1"), _name.index(_stem), _strong))
 _SCHEMES = {b"auth": b"authorization", b"bearer": b"bearer", b"basic": b"basic"}
+_LONGEST_NAME = max(map(len, (*STRONG, *WEAK)))
 _SPACED = table({"_-.": " "})
 _WHOLE = 4  # letters: as long as that, no letter may follow; longer names may have endings
 
@@ -172,15 +197,18 @@ _WHOLE = 4  # letters: as long as that, no letter may follow; longer names may h
 def _named(outline: Outline, occurrences: list[tuple[int, bytes]]) -> Iterator[tuple[int, int]]:
     """Whose name stands before: `password=…`, `<password>…</`, "the password is …"."""
     text = outline.text
-    spaced = (
-        lowered(text).translate(SPACED).encode("latin-1", "replace")
-        if outline.foreign
-        else outline.lower.translate(_SPACED)
-    )
+    lower = outline.lower
+    spaced, first = lowered(text).translate(SPACED).encode("latin-1", "replace") if outline.foreign else b"", 0
     for place, stem in occurrences:
+        if not outline.foreign:  # a few words are sooner spaced than all of the text
+            first = max(0, place - _LONGEST_NAME)
+            spaced = lower[first : place + _LONGEST_NAME].translate(_SPACED)
         for name, before, strong in _NAMES.get(stem, ()):
             start = place - before
-            if start < 0 or not spaced.startswith(name, start) or text[start - 1 : start] == "$":
+            if start < 0 or not spaced.startswith(name, start - first):
+                continue
+            outline.names_secrets = True
+            if text[start - 1 : start] == "$":
                 continue  # of the shell: $PWD
             end = start + len(name)
             if len(name) <= _WHOLE and text[end : end + 1].isalpha():
