@@ -213,7 +213,10 @@ def _most(value: Any, limit: int, known: Known | None = None) -> int:
         total = 2
         for key, inner in value.items():
             total += _MOST_OF_A_CHARACTER * len(key) + 4
-            total += _MOST_OF_A_CHARACTER * len(inner) + 3 if type(inner) is str else _most(inner, limit, known)
+            if type(inner) is str:
+                total += _MOST_OF_A_CHARACTER * len(inner) + 3
+            else:
+                total += 25 if inner is None else _most(inner, limit, known)
             if total > limit:
                 return total
         if known is not None:

@@ -13,6 +13,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from traceback import TracebackException
 from typing import Any, TypeVar
 
@@ -162,7 +163,7 @@ class _Reader:
         if kind is Marked or isinstance(value, Marked):
             inner = self.read(value.value, depth - 1, vector=vector)
             return Marked(value.category, inner) if self.marks else inner
-        if kind is not dict and kind is not tuple:
+        if kind is not dict and kind is not tuple and (value.__class__ is not kind or _is_scalar(kind)):
             if isinstance(value, str) and not isinstance(value, enum.Enum):
                 return clean(value)
             if isinstance(value, (bytes, bytearray)):
@@ -203,7 +204,8 @@ class _Reader:
                 self.broken += 1
                 out["…"] = "<more left out>"
                 break
-            name = clean(key) if isinstance(key, str) else text_of(key)
+            is_clean = type(key) is str and key.isascii()
+            name = key if is_clean else clean(key) if isinstance(key, str) else text_of(key)
             if name in out:  # such as 1 and "1"
                 name = f"{name} ({_type_name(key)})"
             if type(value) is str and value.isascii():
@@ -233,6 +235,13 @@ class _Reader:
 
 _MADE_ANEW = frozenset({list, dict, tuple, Marked})
 """What is copied when it is held, or made by an adapter: it is not met again."""
+
+
+@lru_cache(maxsize=1_000)
+def _is_scalar(kind: type) -> bool:
+    """Whether values of that kind are texts, bytes, members of an enum or numbers: it is asked for every object, and
+    the numbers' own classes answer slowly."""
+    return issubclass(kind, (str, bytes, bytearray, memoryview, enum.Enum, numbers.Integral, numbers.Real))
 
 
 def _whole(value: int) -> int | str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -32,7 +33,9 @@ _ERROR: Categories = (Category.EXCEPTION_TEXT,)
 _WHO: Categories = (Category.IDENTITY,)
 _STEP_NAMES = ("name", "tool_name", "agent_name", "workflow_name", "data_source_id", "root_name")
 _names_in_a_step = attrgetter(*_STEP_NAMES)
-_SHORT = 64  # characters: no label is cut there
+_LABEL = 256  # characters: no label is cut there
+_PLACE = "checkpoint_ns"  # of LangGraph: names of nodes, each with the id of its task, which is new with every step
+_TASK = re.compile(":[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![^|])")
 _THREAD = "thread"  # of LangGraph: the session
 _VAULT_SECONDS = 5.0
 
@@ -215,11 +218,14 @@ def _all_left(values: Mapping[str, Any], leaves: Callable[[str], bool] | None) -
     """Whether `_graph` and `_names_in` would give all of the values back."""
     if leaves is None or _THREAD in values:
         return False
-    for value in values.values():
+    for key, value in values.items():
         kind = type(value)
-        if kind is int or (kind is str and len(value) <= _SHORT and value.isascii() and leaves(value)):
+        if kind is int:
             continue
-        return False
+        if kind is not str or len(value) > _LABEL or not value.isascii():
+            return False
+        if not leaves(_TASK.sub(":", value) if key == _PLACE else value):
+            return False
     return True
 
 
