@@ -81,7 +81,9 @@ class Patterns:
         found.sort(key=_START)
         if as_it_is:
             return [Finding(start, end, _ORDER[rank]) for rank, _, start, end in found]
-        return sorted((Finding(*view.source(start, end), _ORDER[rank]) for rank, _, start, end in found), key=lambda f: f.start)
+        return sorted(
+            (Finding(*view.source(start, end), _ORDER[rank]) for rank, _, start, end in found), key=lambda f: f.start
+        )
 
 
 @cache
