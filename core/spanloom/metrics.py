@@ -16,11 +16,12 @@ from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Me
 from .destinations.delivery import Delivery
 from .destinations.weight import SPAN_BYTES
 from .dialects import metrics as dialect
+from .ended import Ended
 from .guard import GUARD
 from .identity import NOBODY
 from .prices import PriceList
 from .step import Step
-from .weave import SCOPE, Ended
+from .weave import SCOPE
 
 Stats = Callable[[], Mapping[str, Any]]
 

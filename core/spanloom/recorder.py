@@ -11,19 +11,19 @@ import time
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, Status, StatusCode, TraceFlags
 
 from .content.plain import describe_error, stack_text
 from .dialects import genai
 from .guard import GUARD
-from .identity import NOBODY, Identity, current_identity
+from .identity import NOBODY, current_identity
 from .live import LiveSpans
+from .places import Around, Holder, Left, left_by
 from .recent import Recent
-from .routing import Route
 from .step import Deferred, Kind, Lineage, Outcome, Step
 from .weave import Weave
 
@@ -32,46 +32,6 @@ MAX_STEP_SECONDS = 3600.0
 _REMEMBERED = 10_000
 _LOOK_NS = 1_000_000_000
 _LEAVES = frozenset({Kind.LLM, Kind.RETRIEVER, Kind.TOOL, Kind.EMBEDDING, Kind.RERANKER})
-
-
-class _Left(NamedTuple):
-    """What is kept of a step that has ended, for children that come late and for code that outlives it."""
-
-    trace_id: int
-    span_id: int
-    trace_flags: int
-    trace_state: Any
-    place: Lineage
-    identity: Identity
-    root_name: str
-    route: Route
-
-    @property
-    def context(self) -> SpanContext:
-        return SpanContext(
-            self.trace_id,
-            self.span_id,
-            is_remote=False,
-            trace_flags=TraceFlags(self.trace_flags),
-            trace_state=self.trace_state,
-        )
-
-
-class _Around(NamedTuple):
-    """What a topmost step finds around it: somebody else's span, and what is known of that."""
-
-    span: trace.Span
-    place: Lineage
-    identity: Identity
-    root_name: str
-    route: Route | None  # None: below no step, whose way it could go
-
-
-class _Holder(weakref.ref[Any]):
-    """An object without which the end of the run cannot be told."""
-
-    __slots__ = ("run_id",)
-    run_id: Hashable
 
 
 class Recorder:
@@ -90,7 +50,7 @@ class Recorder:
         self._look_ns = 0  # when `open` looks next for steps that are too old
         self._lock = threading.RLock()
         self._open: dict[Hashable, Step] = {}  # in the order they were opened: the oldest is first
-        self._ended: OrderedDict[Hashable, _Left] = OrderedDict()
+        self._ended: OrderedDict[Hashable, Left] = OrderedDict()
         self._folded: OrderedDict[Hashable, Hashable] = OrderedDict()
         self._lost: deque[tuple[Hashable, int]] = deque()
         lost = self._lost
@@ -180,7 +140,7 @@ class Recorder:
         self._begin_span(step, above, around, context)
         if end_holder is not None:
             try:
-                step.end_holder = holder = _Holder(end_holder, self._note_lost)
+                step.end_holder = holder = Holder(end_holder, self._note_lost)
                 holder.run_id = run_id
             except TypeError:  # a text cannot be watched: then only callbacks or age end it
                 pass
@@ -199,7 +159,7 @@ class Recorder:
             self._weave.step_started(step)
         return step
 
-    def _begin_at_the_top(self, step: Step, around: _Around | None) -> None:
+    def _begin_at_the_top(self, step: Step, around: Around | None) -> None:
         if around is not None:
             step.lineage, step.root_name = around.place, around.root_name or step.name
             step.identity = around.identity.overlaid(current_identity()).overlaid(step.identity)
@@ -208,7 +168,7 @@ class Recorder:
             step.root_name = step.name
 
     def _begin_span(
-        self, step: Step, above: Step | _Left | None, around: _Around | None, context: otel_context.Context | None
+        self, step: Step, above: Step | Left | None, around: Around | None, context: otel_context.Context | None
     ) -> None:
         """Give the step its ids and, where somebody else would see it, its live span."""
         live = self._live
@@ -297,7 +257,7 @@ class Recorder:
                 settled += self._settled(child, orphans, end_ns, orphans)
         if (above := self._open.get(step.parent_run_id)) is not None and above.children is not None:
             above.children.discard(run_id)
-        self._ended[run_id] = _left_by(step)
+        self._ended[run_id] = left_by(step)
         if len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
         step.closed, step.children = True, None
@@ -350,7 +310,7 @@ class Recorder:
         """In a forked child: the open steps are the parent's to end; here they are places to hang under."""
         self._lock = threading.RLock()
         for run_id, step in self._open.items():
-            self._ended[run_id] = _left_by(step)
+            self._ended[run_id] = left_by(step)
         self._open = {}
         self.opened = self.evicted = self.repeated = 0
 
@@ -378,7 +338,7 @@ class Recorder:
     def _unfold(self, run_id: Hashable) -> Hashable:
         return self._folded.get(run_id, run_id)
 
-    def _around(self, span: trace.Span, step: Step) -> _Around | None:
+    def _around(self, span: trace.Span, step: Step) -> Around | None:
         """What the current span is to a topmost step: a step of the other framework, or any other span."""
         ids = span.get_span_context()
         if not ids.is_valid:
@@ -389,17 +349,9 @@ class Recorder:
             if above is not None:
                 step.parent_run_id = above.run_id
             around = enclosing.step
-            return _Around(span, enclosing.lineage, around.identity, around.root_name, around.route)
+            return Around(span, enclosing.lineage, around.identity, around.root_name, around.route)
         lineage = self._weave.lineage(ids.span_id) or Lineage(ids.span_id, scope="", remote=ids.is_remote)
-        return _Around(span, lineage, current_identity(), "", None)
-
-
-def _left_by(step: Step) -> _Left:
-    assert step.place is not None
-    return _Left(
-        step.trace_id, step.span_id, step.trace_flags, step.trace_state, step.place, step.identity, step.root_name,
-        step.route,
-    )  # fmt: skip
+        return Around(span, lineage, current_identity(), "", None)
 
 
 def note_error(step: Step, error: BaseException) -> None:

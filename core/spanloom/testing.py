@@ -12,11 +12,11 @@ from .content import ContentPolicy
 from .content.visible import Visible
 from .destinations.delivery import Delivery
 from .destinations.destination import visible
+from .ended import Ended
 from .guard import GUARD
 from .sampling import TailSampling
 from .scores import Score
 from .step import Step
-from .weave import Ended
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from opentelemetry.sdk.trace import TracerProvider
 from spanloom import ContentPolicy, Langfuse, Otlp
 from spanloom.destinations.delivery import Delivery
+from spanloom.ended import Ended
 from spanloom.step import Content, Deferred, Kind, Outcome, Step
 from spanloom.testing import Memory
-from spanloom.weave import Ended
 from spanloom_langchain.messages import messages_of
 
 _ids = count()

@@ -12,7 +12,8 @@ def alarm_threads():
     return [thread for thread in threading.enumerate() if thread.name == "spanloom-alarm"]
 
 
-def test_it_rings_when_its_time_is_over():
+def test_it_rings_when_its_time_is_over_and_leaves_no_thread(monkeypatch):
+    monkeypatch.setattr("spanloom.destinations.wire.alarm._IDLE", 0.05)
     rung = threading.Event()
     alarm = Alarm(rung.set)
     alarm.set(0.01)

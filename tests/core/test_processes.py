@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 
 # A real file, since spawned children import it; what a test adds stands in `main()`.
 SCRIPT = """
-import multiprocessing, os, signal, sys, threading, time, warnings
+import multiprocessing, os, pathlib, signal, sys, threading, time, warnings
 from concurrent.futures import ProcessPoolExecutor
 
 warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)  # forks beside threads are tested
@@ -345,6 +345,12 @@ def test_it_ends_the_process_also_where_no_thread_can_be_started(run, http_sink,
     step("before")
     def later():
         {"pass" if alive else "threading.main_thread().join()"}
+        looks = 0  # a signal that comes before the main thread sleeps waits until it wakes: CPython's own way
+        while looks < 20:
+            time.sleep(0.005)
+            stat = pathlib.Path(f"/proc/self/task/{{os.getpid()}}/stat")  # of Linux
+            state = stat.read_text().rpartition(")")[2].split()[0] if stat.exists() else "S"
+            looks = looks + 1 if state == "S" else 0
         def refuse(_):
             raise RuntimeError("can't start new thread")
         threading.Thread.start = refuse

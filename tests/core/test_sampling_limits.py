@@ -18,10 +18,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Status, StatusCode
 from sinks import DEADLINE, wait_until
 from spanloom import TailSampling, configure
+from spanloom.ended import Ended
 from spanloom.sampling.size import SPAN_BYTES, about_bytes
 from spanloom.step import Content, Deferred, Kind, Message, Outcome, Step, Text
 from spanloom.testing import Memory, strict
-from spanloom.weave import Ended
 
 
 def nothing(**policy):

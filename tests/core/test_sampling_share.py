@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 from spanloom import TailSampling, chance
+from spanloom.ended import Ended
 from spanloom.identity import NOBODY
 from spanloom.sampling import share
 from spanloom.step import Kind, Outcome, Step
 from spanloom.testing import Memory
-from spanloom.weave import Ended
 
 ALL = 2**56
 PROBABILITIES = st.floats(0, 1)

@@ -11,8 +11,8 @@ from opentelemetry.sdk.resources import Resource
 
 from ..content import ContentPolicy
 from ..dialects.rendered import Rendered
+from ..ended import Ended
 from ..errors import ConfigurationError
-from ..weave import Ended
 from .delivery import Delivery
 from .endpoint import check_headers, check_url, traces_url
 from .limits import Limits

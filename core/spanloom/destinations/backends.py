@@ -15,7 +15,7 @@ from typing import Any, Literal, Unpack
 from ..content import ContentPolicy
 from ..dialects import genai, langsmith, openinference
 from ..dialects import sampling as sampling_dialect
-from ..weave import Ended
+from ..ended import Ended
 from .backend import Backend, MeasuringBackend, filled, setting
 from .limits import Limits
 from .queued import Options

@@ -9,9 +9,9 @@ from ..content.visible import Visible
 from ..dialects import collector as dialect
 from ..dialects.langfuse import TraceFacts, facts_of, is_environment
 from ..dialects.rendered import Attributes, Rendered
+from ..ended import Ended
 from ..errors import ConfigurationError
 from ..step import Lineage, Step
-from ..weave import Ended
 from .seen import Seen
 
 

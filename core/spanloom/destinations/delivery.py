@@ -20,9 +20,9 @@ from opentelemetry.context import (
 )
 from opentelemetry.trace import StatusCode
 
+from ..ended import Ended
 from ..guard import GUARD, log
 from ..scores import Score
-from ..weave import Ended
 from .queue import Gone, Waiting, WaitingSpans
 from .receipt import Receipt
 from .weight import SPAN_BYTES, weight_of

@@ -18,9 +18,9 @@ from ..dialects import sampling as sampling_dialect
 from ..dialects.langfuse import SDKS_OWN
 from ..dialects.rendered import STEP_KIND, STEP_OUTCOME, Rendered, known, step_name
 from ..dialects.sampling import Kept
+from ..ended import Ended
 from ..guard import GUARD
 from ..step import Outcome, Step
-from ..weave import Ended
 from .delivery import Delivery
 from .seen import Seen, seen, wait_for_vaults
 from .span_copy import EventCopy, SpanCopy

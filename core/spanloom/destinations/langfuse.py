@@ -17,10 +17,10 @@ from ..dialects import langfuse as dialect
 from ..dialects import sampling as sampling_dialect
 from ..dialects import scores as score_dialect
 from ..dialects.foreign import demoted
+from ..ended import Ended
 from ..errors import ConfigurationError
 from ..scores import Score
 from ..step import Lineage
-from ..weave import Ended
 from .delivery import Delivery
 from .destination import copies, copy_of, rendered
 from .endpoint import check_headers, check_url, traces_url

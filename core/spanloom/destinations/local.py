@@ -15,12 +15,12 @@ from ..content.visible import Visible
 from ..dialects import neutral
 from ..dialects import sampling as sampling_dialect
 from ..dialects import scores as score_dialect
+from ..ended import Ended
 from ..errors import ConfigurationError
 from ..guard import GUARD, warn_once
 from ..scores import Score
 from ..step import Kind
 from ..store import Row, Store, StoreError
-from ..weave import Ended
 from .delivery import Delivery
 from .queued import Queued, QueueOptions
 from .seen import seen, shown_of, wait_for_vaults

@@ -14,9 +14,9 @@ from ..content.visible import Visible
 from ..dialects import genai, genai_content, openinference
 from ..dialects.foreign import REPEATS
 from ..dialects.rendered import Rendered
+from ..ended import Ended
 from ..errors import ConfigurationError
 from ..step import Step
-from ..weave import Ended
 from .behind_collector import BothDialects
 from .capture import policy_in_environment
 from .delivery import Delivery

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..content import ContentPolicy
+from ..ended import Ended
 from ..errors import ConfigurationError
 from ..identity import Identity
-from ..weave import Ended
 from .delivery import BATCH_SPANS, DELAY_SECONDS, QUEUE_BYTES, QUEUE_SPANS, Delivery
 from .exporter import BATCH_BYTES, Exporter, MakeWire
 

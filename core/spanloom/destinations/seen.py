@@ -22,11 +22,11 @@ from ..content.plain import label, plain
 from ..content.read import Reading, metadata
 from ..content.visible import Visible
 from ..dialects import genai, others
+from ..ended import Ended
 from ..guard import GUARD
 from ..scores import Score
 from ..step import Event as StepEvent
 from ..step import Kind, Step
-from ..weave import Ended
 
 _NAMES: Categories = (Category.NAMES,)
 _ERROR: Categories = (Category.EXCEPTION_TEXT,)

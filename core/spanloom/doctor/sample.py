@@ -9,11 +9,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import format_trace_id
 
+from ..ended import Ended
 from ..live import LiveSpans
 from ..recorder import Recorder
 from ..step import Content, Kind, Message, Step, Text
 from ..usage import Usage
-from ..weave import SCOPE, Ended, weave_of
+from ..weave import SCOPE, weave_of
 
 RESOURCE = Resource.create({"service.name": "spanloom-doctor"})
 

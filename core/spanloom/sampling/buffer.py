@@ -6,8 +6,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from ..ended import Ended
 from ..scores import Score
-from ..weave import Ended
 from .size import about_bytes
 from .view import TraceView, seconds_of
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..dialects.sampling import Kept, Reason
+from ..ended import Ended
 from ..scores import Score
 from ..step import Kind
-from ..weave import Ended, is_top
+from ..weave import is_top
 from .buffer import Buffer, Trace
 from .policy import TailSampling
 from .rules import Rules

@@ -5,8 +5,8 @@ from __future__ import annotations
 from opentelemetry.trace import StatusCode
 
 from ..dialects.sampling import is_control_flow
+from ..ended import Ended
 from ..step import Outcome
-from ..weave import Ended
 
 
 def failed(ended: Ended) -> bool:

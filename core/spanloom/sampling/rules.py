@@ -11,9 +11,10 @@ from opentelemetry.trace import SpanContext
 
 from .. import chance
 from ..dialects.sampling import Kept, Reason
+from ..ended import Ended
 from ..guard import GUARD
 from ..scores import Score
-from ..weave import Ended, is_top
+from ..weave import is_top
 from . import share
 from .buffer import Trace
 from .failed import failed

@@ -7,8 +7,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
+from ..ended import Ended
 from ..step import Content, Deferred
-from ..weave import Ended
 
 SPAN_BYTES = 4_500
 """A step without content and its span: measured, 3.8 to 5 KB with the SDK 1.45."""

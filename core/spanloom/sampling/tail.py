@@ -17,9 +17,9 @@ from opentelemetry.context import (
     set_value,
 )
 
+from ..ended import Ended
 from ..guard import GUARD, log
 from ..scores import Score
-from ..weave import Ended
 from .deciding import Deciding, Queue
 from .failed import failed
 from .policy import TailSampling

@@ -11,10 +11,10 @@ from typing import Any
 from opentelemetry.trace import StatusCode, format_trace_id
 
 from ..dialects.neutral import SPAN
+from ..ended import Ended
 from ..identity import NOBODY, Identity
 from ..scores import Score
 from ..step import Kind, Outcome, Step
-from ..weave import Ended
 
 _CALLS = frozenset({Kind.LLM, Kind.EMBEDDING})
 

@@ -20,12 +20,13 @@ class Alarm:
         self._thread: threading.Thread | None = None
         self._due: float | None = None
         self._wakes = 0.0
+        self._closed = False
         self.rang = False
 
     def set(self, seconds: float) -> None:
         """Ring in `seconds`. Never where no thread can be had: the interpreter is ending."""
         with self._changed:
-            self.rang, self._due = False, time.monotonic() + seconds
+            self.rang, self._due, self._closed = False, time.monotonic() + seconds, False
             if self._thread is not None:
                 if self._due < self._wakes:
                     self._changed.notify()
@@ -45,17 +46,23 @@ class Alarm:
     def close(self) -> None:
         """Let go of the thread."""
         with self._changed:
-            self._due = None
+            self._due, self._closed = None, True
             self._changed.notify()
 
     def _watch(self) -> None:
         with self._changed:
-            while self._due is not None:
+            needed = time.monotonic()
+            while not self._closed:
                 now = time.monotonic()
-                if now >= self._due:
+                if self._due is None:
+                    if now >= needed + _IDLE:
+                        break
+                    self._wakes = needed + _IDLE
+                elif now >= self._due:
                     self._due, self.rang = None, True
                     self._ring()
+                    continue
                 else:
-                    self._wakes = min(self._due, now + _IDLE)
-                    self._changed.wait(self._wakes - now)
+                    needed, self._wakes = now, min(self._due, now + _IDLE)
+                self._changed.wait(self._wakes - now)
             self._thread = None
