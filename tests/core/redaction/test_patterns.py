@@ -180,3 +180,8 @@ def test_no_card_iban_or_address_is_left_whatever_stands_around_it(language, see
     for make in (values.email, values.card, values.iban, values.key):
         value = make(maker, language)
         assert value not in shown(f"x{around}{value}{around}y")
+
+
+def test_a_resident_of_a_county_that_the_table_lacks_is_found_and_takes_no_text_along():
+    assert shown("身份证 829998199001010013, a@b.com") == "身份证 <NATIONAL_ID_1>, <EMAIL_1>"
+    assert shown("身份证 829998199001010014, a@b.com") == "身份证 829998199001010014, <EMAIL_1>"  # no check digit
