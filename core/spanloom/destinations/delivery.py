@@ -18,14 +18,14 @@ from opentelemetry.context import (
     detach,
     set_value,
 )
-from opentelemetry.trace import StatusCode
 
 from ..ended import Ended
 from ..guard import GUARD, log
 from ..scores import Score
-from .queue import Gone, Waiting, WaitingSpans
+from .queue import Gone, WaitingSpans
 from .receipt import Receipt
-from .weight import SPAN_BYTES, weight_of
+from .tally import Tally
+from .waiting import Other, waiting
 
 QUEUE_SPANS = 20_000
 QUEUE_BYTES = 64 * 1024 * 1024
@@ -83,8 +83,7 @@ class Delivery:
             os.register_at_fork(after_in_child=lambda: (begin := again()) and begin())
 
     def _begin(self) -> None:
-        self._offered = self._exported = 0
-        self._dropped, self._failed = Counter[str](), Counter[str]()
+        self._tally = Tally()
         # What came last. The worker puts it into the queue, a few at a time; who finds too much of it does so himself.
         self._inbox: deque[Any] = deque()
         self._inbox_most = min(_INBOX, self._most, self._batch)
@@ -93,10 +92,6 @@ class Delivery:
         self._queue = WaitingSpans(self._most, self._most_bytes)
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._under_way = 0
-        self._round = 0  # each flush ends one
-        self._open = Counter[int]()  # how many of each round are neither delivered nor lost
-        self._lost_told = 0  # how many losses a flush has answered for
         self._wanted = False
         self._stopped = False
 
@@ -108,14 +103,7 @@ class Delivery:
         """
         self._take_in()
         with self._condition:
-            counts = {
-                "offered": self._offered,
-                "queued": self._queue.count + self._under_way,
-                "exported": self._exported,
-                "dropped": self._dropped.total(),
-                "failed": self._failed.total(),
-                "reasons": dict(self._dropped + self._failed),
-            }
+            counts = self._tally.counts(self._queue.count)
         if self._about is not None:
             counts |= self._about()
         return counts
@@ -153,19 +141,19 @@ class Delivery:
 
     def _queue_up(self) -> None:
         """As `_take_in`, under the lock."""
-        inbox, queue, round = self._inbox, self._queue, self._round
-        before, came = queue.count, 0
+        inbox, queue, tally = self._inbox, self._queue, self._tally
+        before = queue.count
+        if not inbox:
+            return
         while inbox:
-            new = _known(inbox.popleft())
-            came += 1
+            new = waiting(inbox.popleft())
             if self._stopped:
-                self._dropped["stopped"] += 1
+                tally.refused("stopped")
                 continue
-            self._open[round] += 1
-            if gone := queue.add(new, round):
-                self._drop(gone, "queue_full")
-        self._offered += came
-        if self._stopped or not came:
+            tally.came()
+            if gone := queue.add(new, tally.round):
+                tally.drop(gone, "queue_full")
+        if self._stopped:
             return
         if self._thread is None:
             self._start()
@@ -173,7 +161,7 @@ class Delivery:
             self._condition.notify_all()
 
     def _say_full(self) -> None:
-        if self._dropped["queue_full"] and not self._full_told:
+        if self._tally.dropped["queue_full"] and not self._full_told:
             self._full_told = True
             log.warning(
                 "spanloom: the queue of %s is full (%d spans, about %d MB): dropping, and counting",
@@ -206,20 +194,17 @@ class Delivery:
         if self._thread is None and self._queue.count:
             self._work_here(deadline)
         with self._condition:
-            mine = self._round
-            self._round += 1
-            while any(round <= mine for round in self._open):
+            mine = self._tally.end_round()
+            while self._tally.is_open(mine):
                 left = deadline - time.monotonic()
-                if left <= 0 or (self._stopped and not self._under_way):
+                if left <= 0 or (self._stopped and not self._tally.under_way):
                     return False
                 if stopping and self._parked is not None:
-                    if not self._queue.count and self._parked(self._under_way):
+                    if not self._queue.count and self._parked(self._tally.under_way):
                         return False
                     left = min(left, _PARKED_SECONDS)
                 self._condition.wait(left)
-            lost = self._failed.total() + self._dropped.total()
-            told, self._lost_told = self._lost_told, lost
-            return lost == told
+            return self._tally.lost_none()
 
     def stop(self, timeout: float) -> bool:
         """Send what is queued and end the thread; what is not sent within `timeout` seconds is dropped and counted.
@@ -231,19 +216,9 @@ class Delivery:
         self._take_in()
         with self._condition:
             self._stopped = True
-            self._drop(self._queue.clear(), "shutdown")
+            self._tally.drop(self._queue.clear(), "shutdown")
             self._condition.notify_all()
         return done
-
-    def _drop(self, gone: Gone, reason: str) -> None:
-        self._dropped[reason] += len(gone)
-        self._close_rounds(Counter(round for _, round in gone))
-
-    def _close_rounds(self, rounds: Counter[int]) -> None:
-        self._open.subtract(rounds)
-        for round in rounds:
-            if self._open[round] <= 0:
-                del self._open[round]
 
     # ---------------------------------------------------------------- the worker's side
     def _start(self) -> None:
@@ -270,13 +245,13 @@ class Delivery:
         while self._queue.count and time.monotonic() < deadline:
             with self._condition:
                 batch = self._queue.take(self._batch)
-                self._under_way += len(batch)
+                self._tally.under_way += len(batch)
             self._work(batch)
         detach(before)
 
     def _work(self, batch: Gone) -> None:
-        spans = [(one, round) for one, round in batch if not isinstance(one, _Other) or not one.is_score]
-        scores: Gone = [(one, round) for one, round in batch if isinstance(one, _Other) and one.is_score]
+        spans = [(one, round) for one, round in batch if not isinstance(one, Other) or not one.is_score]
+        scores: Gone = [(one, round) for one, round in batch if isinstance(one, Other) and one.is_score]
         with suppress(Exception), GUARD.watching("spanloom.destinations.settle"):
             for one, _ in spans:
                 if isinstance(one, Ended):
@@ -292,7 +267,7 @@ class Delivery:
         receipt, reason = Receipt(len(batch)), "error"
         try:
             with suppress(Exception), GUARD.watching(where):
-                given = export([one.item if isinstance(one, _Other) else one for one, _ in batch])
+                given = export([one.item if isinstance(one, Other) else one for one, _ in batch])
                 reason = "not_taken"
                 if isinstance(given, Receipt):
                     receipt, reason = given, ""
@@ -310,13 +285,10 @@ class Delivery:
         def settle(exported: int, failed: Counter[str]) -> None:
             nonlocal left
             with self._condition:
-                lost = failed.total()
-                left -= exported + lost
-                self._under_way -= exported + lost
-                self._exported += exported
-                self._failed += failed
+                left -= exported + failed.total()
+                self._tally.heard(exported, failed)
                 if left <= 0:
-                    self._close_rounds(rounds)
+                    self._tally.close(rounds)
                 self._condition.notify_all()
 
         receipt.tell(settle)
@@ -334,7 +306,7 @@ class Delivery:
                 return None if self._stopped else []
             self._wait(self._delay, self._batch)
             batch = self._queue.take(self._batch)
-            self._under_way += len(batch)
+            self._tally.under_way += len(batch)
             if not self._queue.count:
                 self._wanted = False
             return None if self._stopped and not batch else batch
@@ -350,28 +322,3 @@ class Delivery:
             self._condition.wait(left)
             self._queue_up()
         return self._queue.count > 0
-
-
-class _Other:
-    """What is no span: a score, which waits in the same queue, with its trace."""
-
-    __slots__ = ("error", "is_score", "item", "trace", "weight")
-
-    def __init__(self, item: Any) -> None:
-        self.item, self.is_score = item, isinstance(item, Score)
-        self.trace = int(item.trace_id, 16) if self.is_score else -id(self)
-        self.weight, self.error = SPAN_BYTES, False
-
-
-def _known(item: Any) -> Waiting:
-    """The item as the queue sees it; a span is looked at once for all destinations."""
-    if type(item) is not Ended:
-        return _Other(item)
-    if not item.weight:
-        if not item.trace:
-            span = item.span
-            ids, status = getattr(span, "context", None), getattr(span, "status", None)
-            item.trace = ids.trace_id if ids is not None else -id(item)
-            item.error = status is not None and status.status_code is StatusCode.ERROR
-        item.weight = weight_of(item)
-    return item

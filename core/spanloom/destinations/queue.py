@@ -7,17 +7,10 @@ first, and whole, so that what is sent is in one piece.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Protocol
+
+from .waiting import Waiting
 
 _MOST_CUT = 10_000
-
-
-class Waiting(Protocol):
-    """What waits: its trace, about how many bytes it is, and whether it holds an error."""
-
-    trace: int
-    weight: int
-    error: bool
 
 
 class _Trace:
