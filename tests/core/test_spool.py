@@ -235,7 +235,6 @@ def test_a_full_spool_lets_the_oldest_go_and_counts_them(configured, http_sink, 
 
 def test_what_is_too_old_goes_and_is_counted(configured, http_sink, path, monkeypatch):
     monkeypatch.setattr("spanloom.destinations.line.FIRST_WAIT", 0.01)
-    monkeypatch.setattr("spanloom.destinations.outbox.LONGEST_WAIT", 0.05)
     http_sink.status = 503
     loom = configured(Otlp(http_sink.url, spool=path, spool_seconds=0.3))
     record(loom, 5)
@@ -302,7 +301,7 @@ def test_memory_that_is_full_makes_the_worker_wait_and_the_queue_decide(configur
         raise SpoolError("disk full")
 
     http_sink.status = 503
-    monkeypatch.setattr("spanloom.destinations.outbox._MEMORY_BYTES", 10_000)
+    monkeypatch.setattr("spanloom.destinations.spooled._MEMORY_BYTES", 10_000)
     loom = configured(Otlp(http_sink.url, spool=path, queue_spans=20, batch_spans=5))
     monkeypatch.setattr(Spool, "append", full)
     for start in range(0, 100, 5):
@@ -320,7 +319,7 @@ def test_memory_that_is_full_makes_the_worker_wait_and_the_queue_decide(configur
 # ---------------------------------------------------------------- its file
 @pytest.mark.parametrize("cached", [16_000_000, 0], ids=["at hand", "on the disk only"])
 def test_a_file_that_is_corrupted_while_it_is_used(configured, http_sink, path, monkeypatch, caplog, cached):
-    monkeypatch.setattr("spanloom.destinations.outbox._CACHED_BYTES", cached)
+    monkeypatch.setattr("spanloom.destinations.spooled._CACHED_BYTES", cached)
     http_sink.status = 503
     loom = configured(Otlp(http_sink.url, spool=path, content=ContentPolicy.full(), batch_spans=100))
     record(loom, 1000, text=10_000)  # more than SQLite has in its own memory

@@ -17,7 +17,8 @@ from .wire import Verdict, Wire
 from .wire.encoding import LEAST_BYTES, Batch, encoded, halves
 
 if TYPE_CHECKING:
-    from .outbox import Outbox, SpoolSettings
+    from .outbox import Outbox
+    from .spooled import SpoolSettings
 
 BATCH_BYTES = 4 * 1024 * 1024
 _LONGEST_WAIT = 8.0  # seconds between two attempts

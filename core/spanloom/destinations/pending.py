@@ -24,7 +24,7 @@ class Pending:
 
 
 class PendingBatches:
-    """By lane, oldest first. Not safe between threads: `Outbox` holds its lock around it."""
+    """By lane, oldest first. Not safe between threads: `SpooledBatches` holds its lock around it."""
 
     def __init__(self, lanes: Iterable[str]) -> None:
         self._lanes: dict[str, OrderedDict[Pending, None]] = {lane: OrderedDict() for lane in lanes}

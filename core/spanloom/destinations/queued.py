@@ -118,7 +118,7 @@ class Queued:
 
     def _spooling(self, make: Callable[..., Exporter]) -> Exporter:
         from ..store.file import StoreError  # noqa: PLC0415  brings SQLite: only where used
-        from .outbox import SpoolSettings  # noqa: PLC0415
+        from .spooled import SpoolSettings  # noqa: PLC0415
 
         try:
             return make(spool=SpoolSettings(Path(self.spool), self.spool_bytes, self.spool_seconds))
