@@ -1,4 +1,9 @@
-"""Subjects take turns, and each round says what came of it."""
+"""Subjects take turns, and each round says what came of it.
+
+A subject's turn is two blocks of the same runs in its one process: under the no-op handler, and under the subject; in
+the next round the other way round. Two processes of one program differ by 5 % for as long as they live, which on a
+stream is several times what tracing it costs: only what was measured in one process is subtracted.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +12,48 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .sink import Sink
-from .subjects import FLOOR, SUBJECTS, TWO_FLOORS
+from .subjects import FLOOR, NOOP, OURS, SUBJECTS, TWO_FLOORS
 from .workers import Crew, Process
 from .workloads import WORKLOADS, Workload
 
 _FEW = 3  # runs whose spans are counted before anything is measured
+_ALWAYS = (NOOP, FLOOR, TWO_FLOORS, OURS)
+_PEERS_EVERY = 3
+"""Peers take part in each third round: they cost so much that a few tell it as well."""
 
 
 class NothingArrivedError(Exception):
     """A subject does not deliver what it should: its figures would say nothing."""
 
 
+class NotSwitchedOffError(Exception):
+    """A subject delivers while the no-op handler is at work: the difference would not be its cost."""
+
+
 @dataclass(frozen=True, slots=True)
-class Round:
-    """One round of one subject: seconds of CPU and of each run, and what the sink got of it.
+class Block:
+    """Seconds of CPU of the application's threads and of all, and seconds of each run by the clock."""
 
-    `lost` are spans that a run of the warm-up sent and runs of the round did not.
-    """
-
-    runs: int
     thread: float
     process: float
     wall: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of one subject: a block under it and one under the no-op handler, and what the sink got of the first.
+
+    `lost` are spans that a run of the warm-up sent and runs of the round did not; `late` are those that came while the
+    no-op handler was at work.
+    """
+
+    runs: int
+    subject: Block
+    noop: Block
     bytes: dict[str, int]
     requests: dict[str, int]
     lost: int
+    late: int
 
 
 @dataclass
@@ -56,9 +78,10 @@ def take_turns(
     share: float = 1.0,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Results:
-    """`rounds` rounds of each workload: A B C, then B C A, and so on. `share` of the usual number of runs make a round.
+    """`rounds` rounds of each workload: A B C, then B C A, and so on. `share` of the usual number of runs make a block.
 
-    Raises `NothingArrivedError` where a subject sends none, or the floor not all of its spans.
+    Raises `NothingArrivedError` where a subject sends none, or the floor not all of its spans, and
+    `NotSwitchedOffError` where it sends any under the no-op handler.
     """
     chosen = [WORKLOADS[name] for name in workloads]
     results: Results = {w.name: {s: Measured() for s in subjects} for w in chosen}
@@ -69,13 +92,15 @@ def take_turns(
     for process in crew:
         process.ask("settled")
     for number in range(rounds):
+        order = subjects[number % len(subjects) :] + subjects[: number % len(subjects)]
+        present = [s for s in order if s in _ALWAYS or number % _PEERS_EVERY == 0]
         for workload in chosen:
-            for subject in subjects[number % len(subjects) :] + subjects[: number % len(subjects)]:
+            for subject in present:
                 tell(f"round {number + 1} of {rounds}: {workload.name} {subject}")
-                measured = results[workload.name][subject]
-                runs = _runs(workload, share)
-                answer = crew[subject, workload.framework].ask("round", workload=workload.name, runs=runs)
-                measured.rounds.append(_round(runs, answer, sink.take(), measured.spans))
+                process, measured = crew[subject, workload.framework], results[workload.name][subject]
+                measured.rounds.append(
+                    _round(process, sink, workload, _runs(workload, share), measured.spans, noop_first=number % 2 == 0)
+                )
     return results
 
 
@@ -84,12 +109,14 @@ def _runs(workload: Workload, share: float) -> int:
 
 
 def _warm_up(process: Process, sink: Sink, workload: Workload, measured: Measured, share: float) -> None:
-    """Some runs for the caches; then a few, whose spans are what each run has to send."""
-    process.ask("round", workload=workload.name, runs=max(1, _runs(workload, share) // 4))
-    sink.forget()
-    process.ask("round", workload=workload.name, runs=_FEW)
-    taken = {path: got for path, got in sink.take().items() if got["names"]}
+    """Some runs for the caches; then a few, whose spans are what each run has to send; and as many that send none."""
+    some = max(1, _runs(workload, share) // 4)
+    _block(process, sink, workload, some, noop=False)
+    _, taken = _block(process, sink, workload, _FEW, noop=False)
+    _, none = _block(process, sink, workload, some + _FEW, noop=True)
     subject = SUBJECTS[process.subject]
+    if none:
+        raise NotSwitchedOffError(f"{subject.name} sent spans of {workload.name} under the no-op handler: {none}")
     if len(taken) != subject.exports:
         raise NothingArrivedError(
             f"{subject.name} sent {workload.name} to {sorted(taken)}, not to {subject.exports} paths"
@@ -103,14 +130,29 @@ def _warm_up(process: Process, sink: Sink, workload: Workload, measured: Measure
         measured.names = {name: count // _FEW for name, count in got["names"].items()}
 
 
-def _round(runs: int, answer: dict[str, Any], taken: dict[str, Any], spans: dict[str, int]) -> Round:
-    came = {path: sum(taken[path]["names"].values()) if path in taken else 0 for path in spans}
+def _block(
+    process: Process, sink: Sink, workload: Workload, runs: int, *, noop: bool
+) -> tuple[Block, dict[str, dict[str, Any]]]:
+    """The block, and what came of it, by path."""
+    block = Block(**process.ask("block", workload=workload.name, runs=runs, noop=noop))
+    return block, {path: got for path, got in sink.take().items() if got["names"]}
+
+
+def _round(
+    process: Process, sink: Sink, workload: Workload, runs: int, spans: dict[str, int], *, noop_first: bool
+) -> Round:
+    done = {noop: _block(process, sink, workload, runs, noop=noop) for noop in (noop_first, not noop_first)}
+    (subject, taken), (nothing, late) = done[False], done[True]
     return Round(
         runs=runs,
-        thread=answer["thread"],
-        process=answer["process"],
-        wall=answer["wall"],
+        subject=subject,
+        noop=nothing,
         bytes={path: got["bytes"] for path, got in taken.items()},
         requests={path: got["requests"] for path, got in taken.items()},
-        lost=sum(spans[path] * runs - came[path] for path in spans),
+        lost=sum(each * runs for each in spans.values()) - _spans(taken),
+        late=_spans(late),
     )
+
+
+def _spans(taken: dict[str, dict[str, Any]]) -> int:
+    return sum(sum(got["names"].values()) for got in taken.values())
