@@ -121,9 +121,7 @@ class _Sent:
         self.subject, self.blocks = subject, []
         self._stray, self._delay, self._names = stray, delay, {}
 
-    def ask(self, do, *, runs=0, noop=False, **_):
-        if do != "block":
-            return {}
+    def ask(self, do, *, runs, noop, **_):
         self.blocks.append(noop)
         late = self._stray if len(self.blocks) > self._delay else 0
         self._names = {"step": late if noop else 10 * runs - late}
@@ -135,13 +133,8 @@ class _Sent:
         }
 
 
-class _Crew(dict):
-    def __iter__(self):
-        return iter(self.values())
-
-
 def _taken(process, rounds):
-    return take_turns(_Crew({(process.subject, "langchain"): process}), process, [process.subject], ["w1"], rounds)
+    return take_turns({(process.subject, "langchain"): process}, process, [process.subject], ["w1"], rounds)
 
 
 def test_a_subject_that_cannot_be_switched_off_is_not_measured():

@@ -89,8 +89,6 @@ def take_turns(
         for subject in subjects:
             tell(f"warming up: {workload.name} {subject}")
             _warm_up(crew[subject, workload.framework], sink, workload, results[workload.name][subject], share)
-    for process in crew:
-        process.ask("settled")
     for number in range(rounds):
         order = subjects[number % len(subjects) :] + subjects[: number % len(subjects)]
         present = [s for s in order if s in _ALWAYS or number % _PEERS_EVERY == 0]

@@ -73,27 +73,20 @@ class Worker:
         made.load(framework)
         return Switch(made, framework, url)
 
-    @staticmethod
-    def settled() -> dict[str, Any]:
-        """Called after the warm-up: what there is now stays, and the garbage collector need not look at it.
-
-        A full collection of all that the frameworks import takes some 60 ms and falls into one round and not into the
-        next, where it drowns what is measured. Frozen, as servers do before they fork, only what the runs leave behind
-        is collected; a tracer's own objects cost what they cost.
-        """
-        gc.collect()
-        gc.freeze()
-        return {}
-
     def block(self, workload: str, runs: int, noop: bool) -> dict[str, Any]:
         """Do `runs` runs, under the no-op handler or under the subject, and send all of their spans.
 
         `thread` and `process` are the seconds of CPU that the application's thread and its pools spent on the runs, and
         that all threads spent on the runs and on sending; `wall` are the seconds of each run by the clock. The runs of
         the two go by the same numbers: block by block they are the same.
+
+        What there is before a block the garbage collector need not look at in it. A full collection of all that the
+        frameworks import takes some 60 ms, and one of what a tracer keeps may take as long; it would fall into one
+        block and not into the next, and into the no-op handler's, too. What comes to be in a block is collected there.
         """
         self._switch(self._nothing if noop else self._subject)
         gc.collect()
+        gc.freeze()
         thread, process = time.thread_time() + self._pools.seconds, time.process_time()
         wall = self.do(workload, runs)
         thread = time.thread_time() + self._pools.seconds - thread
