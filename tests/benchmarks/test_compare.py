@@ -14,7 +14,7 @@ from tests.benchmarks.compare.__main__ import main
 from tests.benchmarks.compare.difference import difference
 from tests.benchmarks.compare.figures import MINIMUM, figures, tokens
 from tests.benchmarks.compare.report import Plan, measure
-from tests.benchmarks.compare.rounds import Block, Measured, NotSwitchedOffError, Round, take_turns
+from tests.benchmarks.compare.rounds import Block, Measured, NotSwitchedOffError, Pair, take_turns
 from tests.benchmarks.compare.sink import Sink
 from tests.benchmarks.compare.subjects import SUBJECTS
 from tests.benchmarks.compare.targets import Target
@@ -38,7 +38,7 @@ def test_every_subject_has_every_figure_and_all_spans_arrive(report):
         for subject, paths in (("noop", 0), ("raw1", 1), ("spanloom", 2)):
             figure = subjects[subject]
             assert all(math.isfinite(figure[key]) for key in FIGURES)
-            assert [len(figure[key]) for key in ("app_us_rounds", "all_us_rounds")] == [2, 2]
+            assert [len(figure[key]) for key in ("app_us_pairs", "all_us_pairs")] == [4, 4]
             assert list(figure["spans"].values()) == [spans] * paths
             assert figure["lost"] == figure["late"] == 0
             assert len(figure["bytes"]) == len(figure["requests"]) == paths
@@ -73,40 +73,40 @@ def test_a_subject_sends_nothing_while_the_no_op_handler_is_at_work_and_all_of_i
         assert all(first.values())
 
 
-def _rounds(subject, noop, runs=10):
-    """Rounds in which a run takes so many microseconds of CPU: of one thread, so that all threads' are the same."""
+def _pairs(subject, noop, runs=10):
+    """Pairs of blocks in which a run takes so many microseconds of CPU, all of it the application's."""
     return Measured(
-        rounds=[
-            Round(runs, *(Block(us * runs / 1e6, us * runs / 1e6, [us / 1e6] * runs) for us in pair), {}, {}, 0, 0)
+        pairs=[
+            Pair(runs, *(Block(us * runs / 1e6, us * runs / 1e6, [us / 1e6] * runs) for us in pair), {}, {}, 0, 0)
             for pair in zip(subject, noop, strict=True)
         ]
     )
 
 
 def test_a_process_that_is_slow_throughout_or_for_a_while_costs_its_subject_nothing():
-    nothing = _rounds([5000, 5010, 5000], [5000, 5000, 5000])
-    subject = _rounds([5600, 9100, 5700], [5500, 9000, 5500])  # always a tenth slower, and once much more
+    nothing = _pairs([5000, 5010, 5000], [5000, 5000, 5000])
+    subject = _pairs([5600, 9100, 5700], [5500, 9000, 5500])  # always a tenth slower, and once much more
     found = figures({"w3": {"noop": nothing, "raw1": subject}})["w3"]
     figure = found["subjects"]["raw1"]
     for key in ("app_us", "all_us"):
         assert figure[key] == pytest.approx(100)
-        assert figure[f"{key}_rounds"] == pytest.approx([100, 100, 200])
+        assert figure[f"{key}_pairs"] == pytest.approx([100, 100, 200])
         assert (figure[f"{key}_low"], figure[f"{key}_high"]) == pytest.approx((100, 150))
         assert figure[f"{key}_noop"] == pytest.approx(5500)
         assert found["subjects"]["noop"][key] == pytest.approx(5000)
         assert found["itself"][key] == pytest.approx(0)
-        assert found["itself"][f"{key}_rounds"] == pytest.approx([0, 10, 0])
+        assert found["itself"][f"{key}_pairs"] == pytest.approx([0, 10, 0])
     assert figure["p50_us"] == pytest.approx(200)
     least = figures({"w3": {"noop": nothing, "raw1": subject}}, MINIMUM)["w3"]["subjects"]["raw1"]
     assert least["app_us"] == pytest.approx(100)
 
 
 def test_a_token_costs_what_a_stream_takes_longer_than_its_answer_in_one_piece():
-    nothing = _rounds([5000] * 3, [5000] * 3)
-    streams = _rounds([5300 + 499 * us for us in (1, 2, 4)], [5000] * 3)
+    nothing = _pairs([5000] * 3, [5000] * 3)
+    streams = _pairs([5300 + 499 * us for us in (1, 2, 4)], [5000] * 3)
     results = {
         "w3": {"noop": nothing, "raw1": streams},
-        "w3-whole": {"noop": nothing, "raw1": _rounds([700, 710, 720], [400, 410, 420])},
+        "w3-whole": {"noop": nothing, "raw1": _pairs([700, 710, 720], [400, 410, 420])},
     }
     found = tokens(figures(results))["w3"]
     for key in ("app_us", "all_us"):
@@ -144,14 +144,15 @@ def test_a_subject_that_cannot_be_switched_off_is_not_measured():
 
 def test_blocks_take_turns_and_what_comes_late_is_told():
     process = _Sent("raw1", stray=2, delay=3)
-    rounds = _taken(process, 3)["w1"]["raw1"].rounds
-    assert process.blocks[3:] == [True, False, False, True, True, False]
-    assert [(r.lost, r.late) for r in rounds] == [(2, 2)] * 3
+    pairs = _taken(process, 3)["w1"]["raw1"].pairs
+    noop_first, subject_first = [True, False], [False, True]
+    assert process.blocks[3:] == [*noop_first, *subject_first, *subject_first, *noop_first, *noop_first, *subject_first]
+    assert [(p.lost, p.late) for p in pairs] == [(2, 2)] * 6
 
 
 def test_peers_take_part_in_each_third_round():
-    assert len(_taken(_Sent("langfuse"), 7)["w1"]["langfuse"].rounds) == 3
-    assert len(_taken(_Sent("raw1"), 7)["w1"]["raw1"].rounds) == 7
+    assert len(_taken(_Sent("langfuse"), 7)["w1"]["langfuse"].pairs) == 2 * 3
+    assert len(_taken(_Sent("raw1"), 7)["w1"]["raw1"].pairs) == 2 * 7
 
 
 def test_it_says_what_else_a_subject_takes_and_whom_it_measured(report):

@@ -19,7 +19,7 @@ from .subjects import SUBJECTS
 from .targets import Target
 from .workloads import WORKLOADS
 
-_ROUNDS, _IMPORTS, _GROWTH = 21, 7, 20_000
+_ROUNDS, _IMPORTS, _GROWTH = 15, 7, 20_000
 
 
 def _names(known: dict[str, Any]) -> Any:

@@ -1,8 +1,8 @@
 """Subjects take turns, and each round says what came of it.
 
-A subject's turn is two blocks of the same runs in its one process: under the no-op handler, and under the subject; in
-the next round the other way round. Two processes of one program differ by 5 % for as long as they live, which on a
-stream is several times what tracing it costs: only what was measured in one process is subtracted.
+A subject's turn is a pair of blocks of the same runs in its one process, or two pairs: under the no-op handler, and
+under the subject; then the other way round. Two processes of one program differ by 5 % for as long as they live, which
+on a stream is several times what tracing it costs: only what was measured in one process is subtracted.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """One round of one subject: a block under it and one under the no-op handler, and what the sink got of the first.
+class Pair:
+    """A block under it and one under the no-op handler, and what the sink got of the first.
 
-    `lost` are spans that a run of the warm-up sent and runs of the round did not; `late` are those that came while the
+    `lost` are spans that a run of the warm-up sent and those of the block did not; `late` are those that came while the
     no-op handler was at work.
     """
 
@@ -58,11 +58,11 @@ class Round:
 
 @dataclass
 class Measured:
-    """All rounds of one subject on one workload. `spans` are those of one run, by path; `names` how many of a name."""
+    """All pairs of one subject on one workload. `spans` are those of one run, by path; `names` how many of a name."""
 
     spans: dict[str, int] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
-    rounds: list[Round] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
 
 
 Results = dict[str, dict[str, Measured]]
@@ -96,9 +96,11 @@ def take_turns(
             for subject in present:
                 tell(f"round {number + 1} of {rounds}: {workload.name} {subject}")
                 process, measured = crew[subject, workload.framework], results[workload.name][subject]
-                measured.rounds.append(
-                    _round(process, sink, workload, _runs(workload, share), measured.spans, noop_first=number % 2 == 0)
-                )
+                for pair in range(workload.pairs):
+                    first = (number + pair) % 2 == 0
+                    measured.pairs.append(
+                        _pair(process, sink, workload, _runs(workload, share), measured.spans, noop_first=first)
+                    )
     return results
 
 
@@ -136,12 +138,12 @@ def _block(
     return block, {path: got for path, got in sink.take().items() if got["names"]}
 
 
-def _round(
+def _pair(
     process: Process, sink: Sink, workload: Workload, runs: int, spans: dict[str, int], *, noop_first: bool
-) -> Round:
+) -> Pair:
     done = {noop: _block(process, sink, workload, runs, noop=noop) for noop in (noop_first, not noop_first)}
     (subject, taken), (nothing, late) = done[False], done[True]
-    return Round(
+    return Pair(
         runs=runs,
         subject=subject,
         noop=nothing,
