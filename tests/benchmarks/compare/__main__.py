@@ -19,7 +19,7 @@ from .subjects import SUBJECTS
 from .targets import Target
 from .workloads import WORKLOADS
 
-_ROUNDS, _IMPORTS, _GROWTH = 15, 7, 20_000
+_ROUNDS, _IMPORTS, _GROWTH = 9, 7, 20_000
 
 
 def _names(known: dict[str, Any]) -> Any:
@@ -44,7 +44,7 @@ def main() -> None:
 @click.option("--only", "--subjects", "subjects", callback=_names(SUBJECTS), help="Names, with commas. Default: all.")
 @click.option("--workloads", callback=_names(WORKLOADS), help="Names, with commas. Default: all.")
 @click.option(
-    "--rounds", default=_ROUNDS, show_default=True, help="Turns on each workload; the peers have a third of them."
+    "--rounds", default=_ROUNDS, show_default=True, help="How often each subject has its turn on each workload."
 )
 @click.option("--share", default=1.0, show_default=True, help="Of the usual number of runs in a block.")
 @click.option(

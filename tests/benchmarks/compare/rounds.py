@@ -12,14 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .sink import Sink
-from .subjects import FLOOR, NOOP, OURS, SUBJECTS, TWO_FLOORS
+from .subjects import FLOOR, SUBJECTS, TWO_FLOORS
 from .workers import Crew, Process
 from .workloads import WORKLOADS, Workload
 
 _FEW = 3  # runs whose spans are counted before anything is measured
-_ALWAYS = (NOOP, FLOOR, TWO_FLOORS, OURS)
-_PEERS_EVERY = 3
-"""Peers take part in each third round: they cost so much that a few tell it as well."""
 
 
 class NothingArrivedError(Exception):
@@ -90,10 +87,8 @@ def take_turns(
             tell(f"warming up: {workload.name} {subject}")
             _warm_up(crew[subject, workload.framework], sink, workload, results[workload.name][subject], share)
     for number in range(rounds):
-        order = subjects[number % len(subjects) :] + subjects[: number % len(subjects)]
-        present = [s for s in order if s in _ALWAYS or number % _PEERS_EVERY == 0]
         for workload in chosen:
-            for subject in present:
+            for subject in subjects[number % len(subjects) :] + subjects[: number % len(subjects)]:
                 tell(f"round {number + 1} of {rounds}: {workload.name} {subject}")
                 process, measured = crew[subject, workload.framework], results[workload.name][subject]
                 for pair in range(workload.pairs):
