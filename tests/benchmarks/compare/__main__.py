@@ -14,12 +14,12 @@ from rich.console import Console
 from . import difference, tables
 from .figures import MEDIAN, MINIMUM
 from .report import Plan, measure
-from .rounds import NothingArrivedError
+from .rounds import NothingArrivedError, NotSwitchedOffError
 from .subjects import SUBJECTS
 from .targets import Target
 from .workloads import WORKLOADS
 
-_ROUNDS, _IMPORTS, _GROWTH = 11, 7, 20_000
+_ROUNDS, _IMPORTS, _GROWTH = 9, 7, 20_000
 
 
 def _names(known: dict[str, Any]) -> Any:
@@ -46,7 +46,7 @@ def main() -> None:
 @click.option(
     "--rounds", default=_ROUNDS, show_default=True, help="How often each subject has its turn on each workload."
 )
-@click.option("--share", default=1.0, show_default=True, help="Of the usual number of runs in a round.")
+@click.option("--share", default=1.0, show_default=True, help="Of the usual number of runs in a block.")
 @click.option(
     "--imports", type=int, help=f"Fresh interpreters to time imports in; {_IMPORTS} if nothing is picked, else none."
 )
@@ -57,7 +57,7 @@ def main() -> None:
     type=click.Choice([MEDIAN, MINIMUM]),
     default=MEDIAN,
     show_default=True,
-    help="Of the rounds; the minimum varies less on a machine that is busy.",
+    help="Of the rounds' differences; or the least block of the subject less the least of the no-op handler.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("benchmark.json"), show_default=True)
 @click.option(
@@ -82,7 +82,7 @@ def run(
     local: bool,
     loud: bool,
 ) -> None:
-    """Measure, print tables, and write them as JSON. Everything takes about half an hour; a pick of it less."""
+    """Measure, print tables, and write them as JSON. Everything takes a quarter of an hour; a pick of it less."""
     picked = subjects is not None or workloads is not None
     plan = Plan(
         subjects=subjects or list(SUBJECTS),
@@ -104,7 +104,7 @@ def run(
                 report = measure(plan, status.update)
         else:
             report = measure(plan, _Stages())
-    except (NothingArrivedError, RuntimeError) as error:
+    except (NothingArrivedError, NotSwitchedOffError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
     out.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     tables.show(report, console)

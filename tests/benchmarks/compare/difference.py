@@ -33,6 +33,9 @@ def difference(a: dict[str, Any], b: dict[str, Any]) -> list[dict[str, Any]]:
 
 def show(a: dict[str, Any], b: dict[str, Any], console: Console) -> None:
     console.print(f"A: {a['commit']} of {a['taken_at']}   B: {b['commit']} of {b['taken_at']}")
+    if a.get("format") != b.get("format"):
+        console.print("[yellow]One of them is of before the no-op handler ran in the process of each subject: what is")
+        console.print("[yellow]less than a tenth of the no-op handler's own cost may be nothing but that.")
     table = Table(title="From A to B", title_justify="left", title_style="bold")
     heads = ("", "", "app µs", "", "all µs", "", "app/floor", "all/floor", "p50 + µs", "kB")
     for n, head in enumerate(heads):

@@ -1,66 +1,100 @@
-"""From rounds to figures: medians over the no-op handler, how far they spread, and ratios to the floor."""
+"""From pairs of blocks to figures: medians of their differences, how far these spread, and ratios to the floor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median, quantiles
 from typing import Any
 
-from .rounds import Measured, Results, Round
+from .rounds import Block, Measured, Pair, Results
 from .subjects import FLOOR, NOOP, TWO_FLOORS
 from .workloads import CHUNKS, WORKLOADS
 
 Figures = dict[str, Any]
 MEDIAN, MINIMUM = "median", "min"
-_One = Callable[[list[float]], float]
-_ONE: dict[str, _One] = {MEDIAN: median, MINIMUM: min}
+ITSELF = "itself"
 
 
 def figures(results: Results, of: str = MEDIAN) -> dict[str, Figures]:
-    """Of each workload and subject, all per run and over the no-op handler:
+    """Of each workload and subject, all per run and over the no-op handler in the same process:
 
-    `app_us` and `all_us`, microseconds of CPU of the application's threads and of all threads; the same with `_low` and
-    `_high`, the quartiles of the rounds, and with `_rounds`, each round; `p50_us` and `p99_us`, microseconds that the
-    median run and the slowest of a hundred take longer by the clock; `bytes`, on the wire, and `requests`, by path;
-    `spans`, by path; `lost`, spans that did not come; `app_ratio`, to one export by hand, and `all_ratio`, to two.
-    The no-op handler's own figures are not over anything. `app_us` and `all_us` are medians of the rounds, or their
-    minima: what others do on a machine only ever makes CPU time longer, so that where they do much the minimum varies
-    less.
+    `app_us` and `all_us`, microseconds of CPU of the application's threads and of all threads; the same with `_pairs`,
+    the differences of the pairs of blocks, with `_low` and `_high`, their quartiles, and with `_noop`, the median of
+    what was subtracted; `p50_us` and `p99_us`, microseconds that the median run and the slowest of a hundred take
+    longer by the clock; `bytes`, on the wire, and `requests`, by path; `spans`, by path; `lost` and `late`, spans that
+    did not come, or not in time; `app_ratio`, to one export by hand, and `all_ratio`, to two.
+
+    `app_us` and `all_us` are medians of these differences; or, `of` their minima, the least block of the subject
+    less the least one of the no-op handler: what others do on a machine only ever makes CPU time longer.
+
+    The no-op handler's own figures are not over anything. `itself` has those of a second no-op handler over it: what is
+    not clearly more than these says nothing.
     """
-    one = _ONE[of]
-    return {name: _workload(name, subjects, one) for name, subjects in results.items()}
+    return {name: _workload(name, subjects, of) for name, subjects in results.items()}
 
 
-def _workload(name: str, of: dict[str, Measured], one: _One) -> Figures:
-    nothing = _plain(of[NOOP], one)
-    subjects = {subject: _over(_plain(measured, one), nothing) for subject, measured in of.items() if subject != NOOP}
-    for figure in subjects.values():
-        figure["app_ratio"] = _ratio(figure["app_us"], subjects.get(FLOOR, {}).get("app_us"))
-        figure["all_ratio"] = _ratio(figure["all_us"], subjects.get(TWO_FLOORS, {}).get("all_us"))
-    workload = WORKLOADS[name]
-    return {"title": workload.title, "subjects": {NOOP: nothing, **subjects}}
+def _workload(name: str, of_subjects: dict[str, Measured], of: str) -> Figures:
+    over = {subject: _over(measured, of) for subject, measured in of_subjects.items()}
+    nothing, itself = _plain(of_subjects[NOOP], of), over.pop(NOOP)
+    for figure in over.values():
+        figure["app_ratio"] = _ratio(figure["app_us"], over.get(FLOOR, {}).get("app_us"))
+        figure["all_ratio"] = _ratio(figure["all_us"], over.get(TWO_FLOORS, {}).get("all_us"))
+    return {"title": WORKLOADS[name].title, "subjects": {NOOP: nothing, **over}, ITSELF: itself}
 
 
-def _plain(measured: Measured, one: _One) -> Figures:
-    rounds = measured.rounds
-    wall = sorted(second * 1e6 for r in rounds for second in r.wall)
+def _over(measured: Measured, of: str) -> Figures:
+    """The subject over the no-op handler beside it."""
+    pairs = measured.pairs
+    out: Figures = {}
+    for name, subject, noop in _costs(pairs):
+        differences = [a - b for a, b in zip(subject, noop, strict=True)]
+        least = min(subject) - min(noop)
+        out |= _spread(name, differences, median(differences) if of == MEDIAN else least)
+        out[f"{name}_us_noop"] = median(noop)
+    wall, nothing = _wall([p.subject for p in pairs]), _wall([p.noop for p in pairs])
+    return {**out, **{key: wall[key] - nothing[key] for key in wall}, **_delivery(measured)}
+
+
+def _plain(measured: Measured, of: str) -> Figures:
+    """The subject's own, over nothing."""
+    pairs = measured.pairs
+    out: Figures = {}
+    for name, subject, _ in _costs(pairs):
+        out |= _spread(name, subject, median(subject) if of == MEDIAN else min(subject))
+    return {**out, **_wall([p.subject for p in pairs]), **_delivery(measured)}
+
+
+def _costs(pairs: list[Pair]) -> Iterator[tuple[str, list[float], list[float]]]:
+    """Microseconds of CPU a run, in each pair: `app` or `all`, the subject's, the no-op handler's."""
+    for name, clock in (("app", "thread"), ("all", "process")):
+        yield (
+            name,
+            [getattr(p.subject, clock) / p.runs * 1e6 for p in pairs],
+            [getattr(p.noop, clock) / p.runs * 1e6 for p in pairs],
+        )
+
+
+def _spread(name: str, each: list[float], one: float) -> Figures:
+    low, high = quartiles(each)
+    return {f"{name}_us": one, f"{name}_us_low": low, f"{name}_us_high": high, f"{name}_us_pairs": each}
+
+
+def _wall(blocks: list[Block]) -> Figures:
+    wall = sorted(second * 1e6 for block in blocks for second in block.wall)
+    return {"p50_us": median(wall), "p99_us": wall[min(len(wall) - 1, len(wall) * 99 // 100)]}
+
+
+def _delivery(measured: Measured) -> Figures:
+    pairs = measured.pairs
     return {
-        **_spread(one, "app", [r.thread / r.runs * 1e6 for r in rounds]),
-        **_spread(one, "all", [r.process / r.runs * 1e6 for r in rounds]),
-        "p50_us": median(wall),
-        "p99_us": wall[min(len(wall) - 1, len(wall) * 99 // 100)],
-        "bytes": _each(rounds, "bytes"),
-        "requests": _each(rounds, "requests"),
+        "bytes": _each(pairs, "bytes"),
+        "requests": _each(pairs, "requests"),
         "spans": measured.spans,
         "names": measured.names,
-        "lost": sum(r.lost for r in rounds),
-        "runs": sum(r.runs for r in rounds),
+        "lost": sum(p.lost for p in pairs),
+        "late": sum(p.late for p in pairs),
+        "runs": sum(p.runs for p in pairs),
     }
-
-
-def _spread(one: _One, name: str, rounds: list[float]) -> Figures:
-    low, high = quartiles(rounds)
-    return {f"{name}_us": one(rounds), f"{name}_us_low": low, f"{name}_us_high": high, f"{name}_us_rounds": rounds}
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float]:
@@ -71,25 +105,14 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def _each(rounds: list[Round], what: str) -> dict[str, float]:
+def _each(pairs: list[Pair], what: str) -> dict[str, float]:
     """Per run, by path."""
     total: dict[str, float] = {}
-    for one in rounds:
+    for one in pairs:
         for path, count in getattr(one, what).items():
             total[path] = total.get(path, 0) + count
-    runs = sum(one.runs for one in rounds)
+    runs = sum(one.runs for one in pairs)
     return {path: count / runs for path, count in total.items()}
-
-
-def _over(figure: Figures, nothing: Figures) -> Figures:
-    out = dict(figure)
-    for name in ("app_us", "all_us"):
-        for key in (name, f"{name}_low", f"{name}_high"):
-            out[key] = figure[key] - nothing[name]
-        out[f"{name}_rounds"] = [value - nothing[name] for value in figure[f"{name}_rounds"]]
-    for key in ("p50_us", "p99_us"):
-        out[key] = figure[key] - nothing[key]
-    return out
 
 
 def _ratio(cost: float, floor: float | None) -> float | None:
@@ -100,18 +123,21 @@ def tokens(workloads: dict[str, Figures]) -> dict[str, dict[str, dict[str, float
     """Microseconds of CPU for each streamed token after the first, over the no-op handler, by workload and subject.
 
     The stream's cost less that of the same answer in one piece, by its other tokens: the spans around it cost the same.
+    With `_low` and `_high`, the quartiles of the pairs. Those of the no-op handler are of it over itself.
     """
     out: dict[str, dict[str, dict[str, float]]] = {}
     for name, of in workloads.items():
         whole = WORKLOADS[name].whole
-        if whole not in workloads:
-            continue
-        out[name] = {
-            subject: {
-                "app_us": (figure["app_us"] - one["app_us"]) / (CHUNKS - 1),
-                "all_us": (figure["all_us"] - one["all_us"]) / (CHUNKS - 1),
-            }
-            for subject, figure in of["subjects"].items()
-            if (one := workloads[whole]["subjects"].get(subject)) is not None and subject != NOOP
-        }
+        if whole in workloads:
+            streams, wholes = (x["subjects"] | {NOOP: x[ITSELF]} for x in (of, workloads[whole]))
+            out[name] = {subject: _token(figure, wholes[subject]) for subject, figure in streams.items()}
+    return out
+
+
+def _token(stream: Figures, whole: Figures) -> dict[str, float]:
+    out = {}
+    for key in ("app_us", "all_us"):
+        out[key] = (stream[key] - whole[key]) / (CHUNKS - 1)
+        pairs = zip(stream[f"{key}_pairs"], whole[f"{key}_pairs"], strict=True)
+        out[f"{key}_low"], out[f"{key}_high"] = quartiles([(a - b) / (CHUNKS - 1) for a, b in pairs])
     return out

@@ -21,10 +21,13 @@ from .targets import as_json, targets
 from .workers import Crew
 from .workloads import FRAMEWORKS, WORKLOADS
 
+FORMAT = 2
+"""Of the report. Before it had one, a subject's CPU time was held against the no-op handler's of another process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure. `share` of the usual runs make a round; `imports` is how many fresh interpreters each subject
+    """What to measure. `share` of the usual runs make a block; `imports` is how many fresh interpreters each subject
     starts, 0 for none; `growth` is how many runs of the first workload of each framework, 0 for none, of all subjects
     where `growth_all`. `of` says which of the rounds is the figure. `local` uses the running interpreter for all."""
 
@@ -42,7 +45,7 @@ class Plan:
 
 def measure(plan: Plan, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """The report: `workloads` and `tokens` (figures.py), `imports`, `installed_bytes`, `peak_bytes` and `growth`
-    (footprint.py), `targets`, and what they are of: `commit`, `machine`, `versions`, `plan`."""
+    (footprint.py), `targets`, and what they are of: `format`, `commit`, `machine`, `versions`, `plan`."""
     subjects = list(dict.fromkeys([NOOP, *plan.subjects]))
     workloads = _with_wholes(plan.workloads)
     frameworks = [f for f in FRAMEWORKS if any(WORKLOADS[w].framework == f for w in workloads)]
@@ -57,6 +60,7 @@ def measure(plan: Plan, tell: Callable[[str], None] = lambda _: None) -> dict[st
         growth = _growth(plan, workloads, frameworks, sink, tell) if plan.growth else {}
     measured = figures(results, plan.of)
     report: dict[str, Any] = {
+        "format": FORMAT,
         "taken_at": began.isoformat(timespec="seconds"),
         "seconds": (datetime.now(UTC) - began).total_seconds(),
         "commit": _commit(),

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from .figures import ITSELF
 from .subjects import NOOP, OURS, SUBJECTS
 from .workloads import WORKLOADS
 
@@ -36,38 +37,60 @@ def _row(table: Table, subject: str, *cells: str) -> None:
     table.add_row(SUBJECTS[subject].title, *cells, style="bold" if subject == OURS else None)
 
 
+def _over_itself(table: Table, *cells: str) -> None:
+    """What the same measurement finds where there is nothing to find."""
+    table.add_row("no-op handler over itself", *cells, style="dim")
+
+
 def _workload(name: str, of: dict[str, Any]) -> Table:
     table = _table(
         f"{name.upper()}: {of['title']} (per run, over the no-op handler)",
         "", "spans", "app µs", "quartiles", "all µs", "quartiles", "app/floor", "all/floor", "p50 + µs",
         "p99 + µs", "kB",
     )  # fmt: skip
-    for subject, f in of["subjects"].items():
-        spans = sorted(set(f["spans"].values()))
-        _row(
-            table,
-            subject,
-            "+".join(map(str, spans)) + (f", {f['lost']} lost" if f["lost"] else "") if subject != NOOP else "–",
-            f"{f['app_us']:,.0f}",
-            f"{f['app_us_low']:,.0f}…{f['app_us_high']:,.0f}",
-            f"{f['all_us']:,.0f}",
-            f"{f['all_us_low']:,.0f}…{f['all_us_high']:,.0f}",
-            ratio(f.get("app_ratio")),
-            ratio(f.get("all_ratio")),
-            f"{f['p50_us']:,.0f}",
-            f"{f['p99_us']:,.0f}",
-            f"{sum(f['bytes'].values()) / 1000:,.1f}",
-        )
+    for subject, figure in of["subjects"].items():
+        _row(table, subject, *_costs(figure))
+        if subject == NOOP:
+            _over_itself(table, *_costs(of[ITSELF]))
     return table
 
 
+def _costs(f: dict[str, Any]) -> list[str]:
+    return [
+        _spans(f),
+        f"{f['app_us']:,.0f}",
+        _between(f, "app_us", 0),
+        f"{f['all_us']:,.0f}",
+        _between(f, "all_us", 0),
+        ratio(f.get("app_ratio")),
+        ratio(f.get("all_ratio")),
+        f"{f['p50_us']:,.0f}",
+        f"{f['p99_us']:,.0f}",
+        f"{sum(f['bytes'].values()) / 1000:,.1f}",
+    ]
+
+
+def _spans(f: dict[str, Any]) -> str:
+    said = ["+".join(map(str, sorted(set(f["spans"].values())))) or "–"]
+    return ", ".join(said + [f"{f[what]} {what}" for what in ("lost", "late") if f[what]])
+
+
+def _between(f: dict[str, Any], key: str, digits: int) -> str:
+    return f"{f[f'{key}_low']:,.{digits}f}…{f[f'{key}_high']:,.{digits}f}"
+
+
 def _tokens(tokens: dict[str, Any]) -> Table:
-    table = _table(
-        "A streamed token after the first, µs over the no-op handler", "", *(f"{w.upper()} app / all" for w in tokens)
-    )
+    columns = (column for w in tokens for column in (f"{w.upper()} app", "quartiles", f"{w.upper()} all", "quartiles"))
+    table = _table("A streamed token after the first, µs over the no-op handler", "", *columns)
     for subject in next(iter(tokens.values())):
-        cells = (of.get(subject) for of in tokens.values())
-        _row(table, subject, *(f"{c['app_us']:.2f} / {c['all_us']:.2f}" if c else "–" for c in cells))
+        cells: list[str] = []
+        for f in (of.get(subject) for of in tokens.values()):
+            for key in ("app_us", "all_us"):
+                cells += [f"{f[key]:.2f}", _between(f, key, 2)] if f else ["–", "–"]
+        if subject == NOOP:
+            _over_itself(table, *cells)
+        else:
+            _row(table, subject, *cells)
     return table
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from . import subjects, workloads
+from .subjects.switch import Switch
 
 _SETTLE = 0.02
 """Seconds of doing nothing after a flush, for threads that finish what they began."""
@@ -53,38 +54,39 @@ class PoolTime:
 
 
 class Worker:
-    """One subject, with one framework's workloads built, and started."""
+    """One subject, with one framework's workloads built, and a no-op handler to hold it against; the subject is on."""
 
     def __init__(self, subject: str, framework: str, url: str) -> None:
-        self._subject = subjects.make(subject)
         self._runs = workloads.build(framework)
-        self._subject.load(framework)
-        self._subject.start(framework, url)
-        self._config = self._subject.config if framework == workloads.LANGCHAIN else None
+        self._nothing = self._start(subjects.NOOP, framework, url)
+        self._nothing.off()
+        self._subject = self._start(subject, framework, url)
+        self._at_work = self._subject
         self._loop = asyncio.new_event_loop()
-        self._number = 0
+        self._number = {self._nothing: 0, self._subject: 0}
         self._pools = PoolTime()
         self._pools.install()
 
     @staticmethod
-    def settled() -> dict[str, Any]:
-        """Called after the warm-up: what there is now stays, and the garbage collector need not look at it.
+    def _start(name: str, framework: str, url: str) -> Switch:
+        made = subjects.make(name)
+        made.load(framework)
+        return Switch(made, framework, url)
 
-        A full collection of all that the frameworks import takes some 60 ms and falls into one round and not into the
-        next, where it drowns what is measured. Frozen, as servers do before they fork, only what the runs leave behind
-        is collected; a tracer's own objects cost what they cost.
-        """
-        gc.collect()
-        gc.freeze()
-        return {}
-
-    def round(self, workload: str, runs: int) -> dict[str, Any]:
-        """Do `runs` runs and send all of their spans.
+    def block(self, workload: str, runs: int, noop: bool) -> dict[str, Any]:
+        """Do `runs` runs, under the no-op handler or under the subject, and send all of their spans.
 
         `thread` and `process` are the seconds of CPU that the application's thread and its pools spent on the runs, and
-        that all threads spent on the runs and on sending; `wall` are the seconds of each run by the clock.
+        that all threads spent on the runs and on sending; `wall` are the seconds of each run by the clock. The runs of
+        the two go by the same numbers: block by block they are the same.
+
+        What there is before a block the garbage collector need not look at in it. A full collection of all that the
+        frameworks import takes some 60 ms, and one of what a tracer keeps may take as long; it would fall into one
+        block and not into the next, and into the no-op handler's, too. What comes to be in a block is collected there.
         """
+        self._switch(self._nothing if noop else self._subject)
         gc.collect()
+        gc.freeze()
         thread, process = time.thread_time() + self._pools.seconds, time.process_time()
         wall = self.do(workload, runs)
         thread = time.thread_time() + self._pools.seconds - thread
@@ -93,13 +95,21 @@ class Worker:
         process = time.process_time() - process
         return {"thread": thread, "process": process, "wall": wall}
 
+    def _switch(self, to: Switch) -> None:
+        if to is not self._at_work:
+            self._at_work.off()
+            to.on()
+            self._at_work = to
+
     def do(self, workload: str, runs: int) -> list[float]:
         """Do `runs` runs; how many seconds each took by the clock."""
-        first, self._number = self._number, self._number + runs
+        first = self._number[self._at_work]
+        self._number[self._at_work] += runs
+        config = self._at_work.config
         if workload == "w6":
-            together: list[float] = self._loop.run_until_complete(self._runs["w6"](first, runs, self._config))
+            together: list[float] = self._loop.run_until_complete(self._runs["w6"](first, runs, config))
             return together
-        run, config, clock, wall = self._runs[workload], self._config, time.perf_counter, []
+        run, clock, wall = self._runs[workload], time.perf_counter, []
         for number in range(first, first + runs):
             began = clock()
             run(number, config)
@@ -108,7 +118,7 @@ class Worker:
 
     def flush(self) -> None:
         """Send all that has ended."""
-        self._subject.flush()
+        self._at_work.subject.flush()
 
     def many(self, workload: str, runs: int) -> dict[str, Any]:
         """Do `runs` runs, and send all of their spans, for what they leave behind."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -79,9 +78,6 @@ class Crew:
 
     def __getitem__(self, key: tuple[str, str]) -> Process:
         return self._members[key]
-
-    def __iter__(self) -> Iterator[Process]:
-        return iter(self._members.values())
 
     def close(self) -> None:
         for member in self._members.values():

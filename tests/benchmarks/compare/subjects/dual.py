@@ -34,3 +34,9 @@ class Subject(subject.Subject):
     def flush(self) -> None:
         self._provider.force_flush()
         self._client.flush()
+
+    def pause(self) -> None:
+        openinference.uninstrument_langchain()
+
+    def resume(self) -> None:
+        openinference.instrument("langchain", self._provider)

@@ -20,9 +20,7 @@ class Subject(subject.Subject):
         os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "SPAN_ONLY"
         self._provider = provider(otlp(url))
         if framework == "langchain":
-            from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
-
-            LangChainInstrumentor().instrument(tracer_provider=self._provider)
+            self.resume()
         else:
             from opentelemetry.instrumentation.genai.llama_index import LlamaIndexInstrumentor
 
@@ -30,3 +28,13 @@ class Subject(subject.Subject):
 
     def flush(self) -> None:
         self._provider.force_flush()
+
+    def pause(self) -> None:
+        from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
+
+        LangChainInstrumentor().uninstrument()
+
+    def resume(self) -> None:
+        from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
+
+        LangChainInstrumentor().instrument(tracer_provider=self._provider)

@@ -21,6 +21,12 @@ class Subject(subject.Subject):
     def flush(self) -> None:
         self._provider.force_flush()
 
+    def pause(self) -> None:
+        uninstrument_langchain()
+
+    def resume(self) -> None:
+        instrument("langchain", self._provider)
+
 
 def instrument(framework: str, tracer_provider: object) -> None:
     if framework == "langchain":
@@ -31,3 +37,9 @@ def instrument(framework: str, tracer_provider: object) -> None:
         from openinference.instrumentation.llama_index import LlamaIndexInstrumentor
 
         LlamaIndexInstrumentor().instrument(tracer_provider=tracer_provider)
+
+
+def uninstrument_langchain() -> None:
+    from openinference.instrumentation.langchain import LangChainInstrumentor
+
+    LangChainInstrumentor().uninstrument()

@@ -12,7 +12,8 @@ class Subject:
 
     `imports` are the modules that its users import, by framework; `load` does, and is timed. `start` sets it up
     against a sink at `url`, each destination under a path of its own. `config` goes to each LangChain run. After
-    `flush` all that was traced has been sent.
+    `flush` all that was traced has been sent. `pause` takes out of LangChain what `start` put there for all runs, with
+    or without `config`, and `resume` puts it back; see `switch.py`.
     """
 
     imports: Mapping[str, tuple[str, ...]]
@@ -33,3 +34,9 @@ class Subject:
 
     def flush(self) -> None:
         raise NotImplementedError
+
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
