@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from llama_index.core.instrumentation.events.rerank import ReRankStartEvent
 from spanloom.step import FIRST_TOKEN, Event, Outcome, Step
 
 from . import facts, models, prompts
-from .frames import Frame, HistoryFrame, ModelFrame, StepFrame
+from .frames import LATE, Frame, HistoryFrame, LatePieces, ModelFrame, StepFrame
 from .steps import Family
 from .streams import outcome_of
 
@@ -57,26 +56,19 @@ def _model_begins(_: Recording, event: LLMChatStartEvent | LLMCompletionStartEve
     step.completion = isinstance(event, LLMCompletionStartEvent) and about.get("is_chat_model") is False
 
 
-def _model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame) -> None:
-    """Keep what is new; the provider's own objects are read once the stream is over."""
-    if type(frame) is not ModelFrame:
+def model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame) -> None:
+    """One of the first pieces of a stream; those after them find `LATE`, and nothing else is done for them."""
+    step = frame.step
+    if step is None or type(frame) is not ModelFrame:
         return
-    frame.partial = response = event.response
-    if (late := frame.late) is not None:
-        frame.step.chunks += 1  # type: ignore[union-attr]  # `late` is made for a step
-        late.append(response.raw)
-    elif frame.step is not None:
-        _model_goes_on_early(frame, frame.step, response)
-
-
-def _model_goes_on_early(frame: ModelFrame, step: Step, response: Any) -> None:
+    frame.early = response = event.response
     step.chunks += 1
     if step.first_token_ns is None:
         step.first_token_ns = time.time_ns()
         step.add_event(Event(FIRST_TOKEN, step.first_token_ns))
     models.read(step, response)
     if step.chunks >= models.EARLY_CHUNKS:
-        frame.late = deque(maxlen=models.LATE_CHUNKS)
+        LATE[frame.id] = LatePieces(step)
 
 
 def _model_ends(recording: Recording, event: LLMChatEndEvent | LLMCompletionEndEvent, frame: Frame) -> None:
@@ -88,7 +80,7 @@ def _model_ends(recording: Recording, event: LLMChatEndEvent | LLMCompletionEndE
         if outer is not None and outer.step is not None:
             models.read(outer.step, event.response)
     elif frame.exited:
-        facts.drained(step, event.response, frame.late)
+        facts.drained(step, event.response, LATE.get(frame.id, ()))
         facts.dispatched(step, event.response, time.time_ns())
         recording.close(frame, Outcome.OK)
 
@@ -124,8 +116,8 @@ _MOST_EVENTS = 1_000
 TOLD: dict[type, Told | None] = {
     LLMChatStartEvent: _model_begins,
     LLMCompletionStartEvent: _model_begins,
-    LLMChatInProgressEvent: _model_goes_on,
-    LLMCompletionInProgressEvent: _model_goes_on,
+    LLMChatInProgressEvent: model_goes_on,
+    LLMCompletionInProgressEvent: model_goes_on,
     LLMChatEndEvent: _model_ends,
     LLMCompletionEndEvent: _model_ends,
     ExceptionEvent: _raised,

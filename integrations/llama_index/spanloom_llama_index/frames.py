@@ -13,6 +13,7 @@ from spanloom.step import Outcome, Step
 
 from .steps import Family
 
+_LATE_PIECES = 8
 _MOST_OPEN = 50_000
 _REMEMBERED = 4_096
 
@@ -58,16 +59,29 @@ class StepFrame(Frame):
         self.watch: weakref.finalize[Any, Any] | None = None  # on what it returned
 
 
+class LatePieces(deque[Any]):
+    """The last pieces of the stream of `step`: the provider's own objects are read once it is over."""
+
+    __slots__ = ("step",)
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(maxlen=_LATE_PIECES)
+        self.step = step
+
+
+LATE: dict[str, LatePieces] = {}
+"""By the span id of a model whose stream has brought its first few pieces: all that each further one is told to."""
+
+
 class ModelFrame(StepFrame):
     """A model's call."""
 
-    __slots__ = ("late", "partial", "reported")
+    __slots__ = ("early", "reported")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.reported = False  # it sends events: a stream's end will be told
-        self.partial: Any = None  # the newest piece of its stream
-        self.late: deque[Any] | None = None  # what the provider said with each of the last pieces
+        self.early: Any = None  # the newest of the first pieces of its stream
 
 
 class ChatFrame(StepFrame):
@@ -103,7 +117,9 @@ class Frames:
     def add(self, frame: Frame) -> None:
         self.open[frame.id] = frame
         if len(self.open) > _MOST_OPEN:  # somebody never ends theirs
-            self.forget(next(iter(self.open.values())))
+            oldest = next(iter(self.open.values()))
+            LATE.pop(oldest.id, None)
+            self.forget(oldest)
 
     def forget(self, frame: Frame) -> None:
         self.open.pop(frame.id, None)

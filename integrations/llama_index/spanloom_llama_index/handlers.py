@@ -14,7 +14,8 @@ from opentelemetry.context import Context
 from pydantic import Field
 from spanloom.guard import GUARD
 
-from .events import TOLD, learn
+from .events import TOLD, learn, model_goes_on
+from .frames import LATE
 from .recording import Recording, restored
 
 _PROPAGATED = "spanloom"
@@ -121,10 +122,14 @@ class SpanloomEventHandler(BaseEventHandler):
         return "SpanloomEventHandler"
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        told = TOLD.get(type(event), learn)  # a stream tells of every token: nothing else is done for it than here
+        told = TOLD.get(type(event), learn)
         if told is None:
             return
         try:
+            if told is model_goes_on and (late := LATE.get(event.span_id)) is not None:
+                late.step.chunks += 1
+                late.append(event.response)  # type: ignore[attr-defined]
+                return  # the way of all tokens but the first few
             recording = self.recording
             frame = recording.frames.open.get(event.span_id)
             if frame is not None:

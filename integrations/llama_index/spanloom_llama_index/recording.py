@@ -24,7 +24,7 @@ from spanloom.setup import Loom, current_loom
 from spanloom.step import Deferred, Outcome, Step
 
 from . import facts, prompts, values
-from .frames import ChatFrame, Frame, Frames, HistoryFrame, ModelFrame, StepFrame
+from .frames import LATE, ChatFrame, Frame, Frames, HistoryFrame, ModelFrame, StepFrame
 from .layers import enclosing_model, is_layer
 from .steps import Family, identified, is_workflow_step
 from .streams import outcome_of, stream_of, when_collected
@@ -180,7 +180,8 @@ class Recording:
     def close(self, frame: StepFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         if type(frame) is ModelFrame:
             self._streaming.pop(frame.id, None)
-            frame.partial = frame.late = None
+            LATE.pop(frame.id, None)
+            frame.early = None
         if frame.watch is not None:
             frame.watch.detach()
         frame.recorder.close(frame.id, outcome, error=error if outcome is Outcome.ERROR else None)
@@ -238,8 +239,10 @@ class Recording:
 
     def break_off(self, frame: ModelFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         """Close a model's step in the middle of its stream, with what it has said so far."""
-        if frame.step is not None and frame.partial is not None:
-            facts.drained(frame.step, frame.partial, frame.late)
+        late = LATE.get(frame.id, ())
+        said = late[-1] if late else frame.early
+        if frame.step is not None and said is not None:
+            facts.drained(frame.step, said, late)
         self.close(frame, outcome, error)
 
     # Chat engines return at once and write the answer to the chat's history in a thread or a task: until that is done,
