@@ -19,7 +19,7 @@ from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictStartEvent,
 )
 from llama_index.core.instrumentation.events.rerank import ReRankStartEvent
-from spanloom.step import FIRST_TOKEN, Event, Outcome, Step
+from spanloom.step import FIRST_TOKEN, Event, Outcome
 
 from . import facts, models, prompts
 from .frames import LATE, Frame, HistoryFrame, LatePieces, ModelFrame, StepFrame
