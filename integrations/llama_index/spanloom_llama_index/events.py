@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from llama_index.core.instrumentation.events.rerank import ReRankStartEvent
 from spanloom.step import FIRST_TOKEN, Event, Outcome
 
 from . import facts, models, prompts
-from .frames import LATE, Frame, HistoryFrame, LatePieces, ModelFrame, StepFrame
+from .frames import PIECES, Frame, HistoryFrame, ModelFrame, StepFrame
 from .steps import Family
 from .streams import outcome_of
 
@@ -56,10 +57,13 @@ def _model_begins(_: Recording, event: LLMChatStartEvent | LLMCompletionStartEve
     step.completion = isinstance(event, LLMCompletionStartEvent) and about.get("is_chat_model") is False
 
 
-def model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame) -> None:
-    """One of the first pieces of a stream; those after them find `LATE`, and nothing else is done for them."""
+def _model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame) -> None:
+    """One of the first pieces of a stream: those after them find their way in `PIECES`."""
     step = frame.step
     if step is None or type(frame) is not ModelFrame:
+        return
+    if frame.late is not None:  # an event of a class of its own
+        PIECES[frame.id](event)
         return
     frame.early = response = event.response
     step.chunks += 1
@@ -68,7 +72,18 @@ def model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionInP
         step.add_event(Event(FIRST_TOKEN, step.first_token_ns))
     models.read(step, response)
     if step.chunks >= models.EARLY_CHUNKS:
-        LATE[frame.id] = LatePieces(step)
+        frame.late = deque(maxlen=models.LATE_CHUNKS)
+        PIECES[frame.id] = _taking(step, frame.late)
+
+
+def _taking(step: Step, late: deque[Any]) -> Callable[[Any], None]:
+    keep = late.append
+
+    def take(event: Any) -> None:  # for each token: the providers' own objects are read once the stream is over
+        step.chunks += 1
+        keep(event)
+
+    return take
 
 
 def _model_ends(recording: Recording, event: LLMChatEndEvent | LLMCompletionEndEvent, frame: Frame) -> None:
@@ -80,7 +95,7 @@ def _model_ends(recording: Recording, event: LLMChatEndEvent | LLMCompletionEndE
         if outer is not None and outer.step is not None:
             models.read(outer.step, event.response)
     elif frame.exited:
-        facts.drained(step, event.response, LATE.get(frame.id, ()))
+        facts.drained(step, event.response, frame.late or ())
         facts.dispatched(step, event.response, time.time_ns())
         recording.close(frame, Outcome.OK)
 
@@ -116,8 +131,8 @@ _MOST_EVENTS = 1_000
 TOLD: dict[type, Told | None] = {
     LLMChatStartEvent: _model_begins,
     LLMCompletionStartEvent: _model_begins,
-    LLMChatInProgressEvent: model_goes_on,
-    LLMCompletionInProgressEvent: model_goes_on,
+    LLMChatInProgressEvent: _model_goes_on,
+    LLMCompletionInProgressEvent: _model_goes_on,
     LLMChatEndEvent: _model_ends,
     LLMCompletionEndEvent: _model_ends,
     ExceptionEvent: _raised,

@@ -172,7 +172,7 @@ def told_by_tool(result: Any) -> Outcome:
 
 
 def drained(step: Step, response: Any, late: Iterable[Any]) -> None:
-    """Fill in what a model said in pieces: `late` are the last of them, up to `response`."""
+    """Fill in what a model said in pieces: `late` are the events of the last of them, up to `response`."""
     models.read_late(step, late, response)
     answered(step, response)
 

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from spanloom.recorder import Recorder
@@ -13,7 +14,6 @@ from spanloom.step import Outcome, Step
 
 from .steps import Family
 
-_LATE_PIECES = 8
 _MOST_OPEN = 50_000
 _REMEMBERED = 4_096
 
@@ -59,29 +59,20 @@ class StepFrame(Frame):
         self.watch: weakref.finalize[Any, Any] | None = None  # on what it returned
 
 
-class LatePieces(deque[Any]):
-    """The last pieces of the stream of `step`: the provider's own objects are read once it is over."""
-
-    __slots__ = ("step",)
-
-    def __init__(self, step: Step) -> None:
-        super().__init__(maxlen=_LATE_PIECES)
-        self.step = step
-
-
-LATE: dict[str, LatePieces] = {}
-"""By the span id of a model whose stream has brought its first few pieces: all that each further one is told to."""
-
-
 class ModelFrame(StepFrame):
     """A model's call."""
 
-    __slots__ = ("early", "reported")
+    __slots__ = ("early", "late", "reported")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.reported = False  # it sends events: a stream's end will be told
-        self.early: Any = None  # the newest of the first pieces of its stream
+        self.early: Any = None  # the newest of the first responses of its stream
+        self.late: deque[Any] | None = None  # the events of the last few after them
+
+
+PIECES: dict[str, Callable[[Any], None]] = {}
+"""By the span id of a model whose stream has brought its first few pieces: what takes the event of each further one."""
 
 
 class ChatFrame(StepFrame):
@@ -117,12 +108,12 @@ class Frames:
     def add(self, frame: Frame) -> None:
         self.open[frame.id] = frame
         if len(self.open) > _MOST_OPEN:  # somebody never ends theirs
-            oldest = next(iter(self.open.values()))
-            LATE.pop(oldest.id, None)
-            self.forget(oldest)
+            self.forget(next(iter(self.open.values())))
 
     def forget(self, frame: Frame) -> None:
         self.open.pop(frame.id, None)
+        if type(frame) is ModelFrame:
+            PIECES.pop(frame.id, None)
         if frame.step is None:
             homes = self._homes
             homes[frame.id] = frame.home

@@ -123,8 +123,8 @@ def _address(url: str) -> tuple[str | None, int | None]:
         return None, None
 
 
-EARLY_CHUNKS = 4
-"""Of how many chunks at the beginning of a stream the provider's own object is read, as it is of the last few.
+EARLY_CHUNKS, LATE_CHUNKS = 4, 8
+"""Of how many chunks, at the beginning and at the end of a stream, the provider's own object is read.
 
 Anthropic and Bedrock tell the input's tokens first; all tell the rest at the end, OpenAI in the last chunk but one.
 """
@@ -142,10 +142,10 @@ def read(step: Step, response: Any) -> None:
 
 
 def read_late(step: Step, late: Iterable[Any], last: Any) -> None:
-    """Write onto `step` what the responses `late` of a stream tell, but for `last`, which is read as a whole."""
+    """Write onto `step` what a stream's events `late` tell, but for that of `last`, a response that is read whole."""
     read_last = getattr(last, "raw", None)
-    for response in late:
-        raw = getattr(response, "raw", None)
+    for event in late:
+        raw = getattr(event.response, "raw", None)
         if raw is not None and raw is not read_last:
             _read_raw(step, raw)
 

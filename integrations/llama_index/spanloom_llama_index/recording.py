@@ -24,7 +24,7 @@ from spanloom.setup import Loom, current_loom
 from spanloom.step import Deferred, Outcome, Step
 
 from . import facts, prompts, values
-from .frames import LATE, ChatFrame, Frame, Frames, HistoryFrame, ModelFrame, StepFrame
+from .frames import ChatFrame, Frame, Frames, HistoryFrame, ModelFrame, StepFrame
 from .layers import enclosing_model, is_layer
 from .steps import Family, identified, is_workflow_step
 from .streams import outcome_of, stream_of, when_collected
@@ -180,8 +180,7 @@ class Recording:
     def close(self, frame: StepFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         if type(frame) is ModelFrame:
             self._streaming.pop(frame.id, None)
-            LATE.pop(frame.id, None)
-            frame.early = None
+            frame.early = frame.late = None
         if frame.watch is not None:
             frame.watch.detach()
         frame.recorder.close(frame.id, outcome, error=error if outcome is Outcome.ERROR else None)
@@ -239,8 +238,8 @@ class Recording:
 
     def break_off(self, frame: ModelFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         """Close a model's step in the middle of its stream, with what it has said so far."""
-        late = LATE.get(frame.id, ())
-        said = late[-1] if late else frame.early
+        late = frame.late or ()
+        said = late[-1].response if late else frame.early
         if frame.step is not None and said is not None:
             facts.drained(frame.step, said, late)
         self.close(frame, outcome, error)
