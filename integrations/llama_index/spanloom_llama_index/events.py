@@ -65,7 +65,7 @@ def _model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionIn
     if frame.late is not None:  # an event of a class of its own
         PIECES[frame.id](event)
         return
-    frame.early = response = event.response
+    frame.partial = response = event.response
     step.chunks += 1
     if step.first_token_ns is None:
         step.first_token_ns = time.time_ns()
@@ -73,15 +73,19 @@ def _model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionIn
     models.read(step, response)
     if step.chunks >= models.EARLY_CHUNKS:
         frame.late = deque(maxlen=models.LATE_CHUNKS)
-        PIECES[frame.id] = _taking(step, frame.late)
+        PIECES[frame.id] = _taking(frame, step, frame.late)
 
 
-def _taking(step: Step, late: deque[Any]) -> Callable[[Any], None]:
+def _taking(frame: ModelFrame, step: Step, late: deque[Any]) -> Callable[[Any], None]:
     keep = late.append
 
-    def take(event: Any) -> None:  # for each token: the providers' own objects are read once the stream is over
+    # The provider's own objects are read once the stream is over. No more is held than that: where each token's objects
+    # are made in the memory of the one before, that memory is in the processor's cache.
+    def take(event: Any) -> None:
         step.chunks += 1
-        keep(event)
+        frame.partial = response = event.response
+        if (raw := response.raw) is not None:
+            keep(raw)
 
     return take
 

@@ -172,8 +172,8 @@ def told_by_tool(result: Any) -> Outcome:
 
 
 def drained(step: Step, response: Any, late: Iterable[Any]) -> None:
-    """Fill in what a model said in pieces: `late` are the events of the last of them, up to `response`."""
-    models.read_late(step, late, response)
+    """Fill in what a model said in pieces: `late` is what the provider told with the last of them, up to `response`."""
+    models.read_late(step, late, getattr(response, "raw", None))
     answered(step, response)
 
 

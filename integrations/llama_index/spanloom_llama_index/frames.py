@@ -62,13 +62,13 @@ class StepFrame(Frame):
 class ModelFrame(StepFrame):
     """A model's call."""
 
-    __slots__ = ("early", "late", "reported")
+    __slots__ = ("late", "partial", "reported")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.reported = False  # it sends events: a stream's end will be told
-        self.early: Any = None  # the newest of the first responses of its stream
-        self.late: deque[Any] | None = None  # the events of the last few after them
+        self.partial: Any = None  # the newest piece of its stream
+        self.late: deque[Any] | None = None  # what the provider said with each of the last pieces
 
 
 PIECES: dict[str, Callable[[Any], None]] = {}

@@ -142,11 +142,9 @@ def read(step: Step, response: Any) -> None:
 
 
 def read_late(step: Step, late: Iterable[Any], last: Any) -> None:
-    """Write onto `step` what a stream's events `late` tell, but for that of `last`, a response that is read whole."""
-    read_last = getattr(last, "raw", None)
-    for event in late:
-        raw = getattr(event.response, "raw", None)
-        if raw is not None and raw is not read_last:
+    """Write onto `step` what the last chunks of a stream tell, but for `last`, which is read with its response."""
+    for raw in late:
+        if raw is not last:
             _read_raw(step, raw)
 
 

@@ -191,7 +191,7 @@ class Recording:
     def close(self, frame: StepFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         if type(frame) is ModelFrame:
             self._streaming.pop(frame.id, None)
-            frame.early = frame.late = None
+            frame.partial = frame.late = None
         if frame.watch is not None:
             frame.watch.detach()
         frame.recorder.close(frame.id, outcome, error=error if outcome is Outcome.ERROR else None)
@@ -249,10 +249,8 @@ class Recording:
 
     def break_off(self, frame: ModelFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         """Close a model's step in the middle of its stream, with what it has said so far."""
-        late = frame.late or ()
-        said = late[-1].response if late else frame.early
-        if frame.step is not None and said is not None:
-            facts.drained(frame.step, said, late)
+        if frame.step is not None and frame.partial is not None:
+            facts.drained(frame.step, frame.partial, frame.late or ())
         self.close(frame, outcome, error)
 
     # Chat engines return at once and write the answer to the chat's history in a thread or a task: until that is done,
