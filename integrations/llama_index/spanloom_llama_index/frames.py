@@ -130,12 +130,5 @@ class Frames:
         home = self._homes.get(span_id, span_id)
         return self._homes_before.get(span_id, span_id) if home is span_id else home
 
-    def is_below(self, span_id: str | None, ancestor: str) -> bool:
-        """Whether the span is `ancestor`, or an open one somewhere below it."""
-        while span_id is not None and span_id != ancestor:
-            frame = self.open.get(span_id)
-            span_id = frame.parent_id if frame is not None else None
-        return span_id is not None
-
     def __len__(self) -> int:
         return len(self.open)

@@ -27,7 +27,7 @@ from . import facts, prompts, values
 from .frames import ChatFrame, Frame, Frames, HistoryFrame, ModelFrame, StepFrame
 from .layers import enclosing_model, is_layer
 from .steps import Family, identified, is_workflow_step
-from .streams import draining, outcome_of, stream_of, when_collected
+from .streams import outcome_of, stream_of, when_collected
 
 # Looking a member up in its enum costs more than all else that is done for a span that is no step.
 _LLM, _TOOL, _CHAT, _CHAT_HISTORY = Family.LLM, Family.TOOL, Family.CHAT, Family.CHAT_HISTORY
@@ -46,20 +46,10 @@ class Recording:
     def __init__(self, loom: Loom | None = None) -> None:
         self.loom = loom
         self.frames = Frames()
-        self.current = CurrentStep(self._active, self._span_of)
+        self.current = CurrentStep(active_span_id.get, self._span_of)
         self._streaming: dict[str, weakref.ref[Any]] = {}  # by the span id of the model that streams
 
     # ---------------------------------------------------------------- where code is
-    def _active(self) -> str | None:
-        return self._inside(active_span_id.get())
-
-    def _inside(self, span_id: str | None) -> str | None:
-        """The span that the caller is inside of, where LlamaIndex says `span_id`: of code that makes a piece of a
-        stream, that is its consumer's."""
-        if (stream := draining()) is None or self.frames.is_below(span_id, stream.span_id):
-            return span_id
-        return stream.span_id
-
     def _span_of(self, run_id: Any) -> trace.Span | None:
         home = self.frames.home(run_id)
         recorder = self._recorder()
@@ -87,7 +77,6 @@ class Recording:
         if recorder is None or not recorder.active or span_id in frames.open:
             return
         name, family = identified(span_id, instance)
-        parent_id = self._inside(parent_id)
         above = frames.open.get(parent_id)
         if above is not None and above.family.is_run and is_workflow_step(instance, name):
             family = _WORKFLOW_STEP

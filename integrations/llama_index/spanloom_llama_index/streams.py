@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextvars import Token
-from itertools import chain, islice
-from types import FrameType
 from typing import Any
 
 from llama_index_instrumentation.span import active_span_id
 from opentelemetry.context import Context, get_current
-from spanloom.current import CurrentStep, context_reader
+from spanloom.current import CurrentStep
 from spanloom.step import Outcome, Step
 
 Ended = Callable[[Outcome, BaseException | None], None]
@@ -31,7 +28,7 @@ class Stream:
 
     def __init__(self, span_id: str, step: Step, current: CurrentStep) -> None:
         self.pieces: list[Any] = []
-        self.span_id, self._step, self._current = span_id, step, current
+        self._span_id, self._step, self._current = span_id, step, current
         self._waiting: list[Ended] | None = []
         self._lock = threading.RLock()
 
@@ -49,48 +46,42 @@ class Stream:
         for ended in waiting or ():
             ended(outcome, error)
 
-    # OpenTelemetry's context asks where the caller is, and so needs to be entered only where the consumer's own has
-    # taken its place. `draining` tells of all who are called from `drain`; setting LlamaIndex's variable for each piece
-    # would cost more than all else.
+    # LlamaIndex's variable is set for each piece; OpenTelemetry's context asks that variable, and so needs to be
+    # entered only where the consumer's own has taken its place.
     def drain(self, source: Any) -> Generator[Any, None, None]:
         """`source`, piece by piece."""
-        keep, current = self.pieces.append, context_reader()
-        _drained.add(self)
+        span_id, enter, leave, keep = self._span_id, active_span_id.set, active_span_id.reset, self.pieces.append
+        context: Context | None = None
         try:
             pieces = iter(source)
-            context = self._entered()
-            for piece in chain(self._first(pieces), pieces):
+            while True:
+                if get_current() is not context:
+                    context = self._entered()
+                entered = enter(span_id)
+                try:
+                    piece = next(pieces)
+                except StopIteration:
+                    break
+                finally:
+                    leave(entered)
                 keep(piece)
                 yield piece
-                if current() is not context:
-                    context = self._entered()
         except BaseException as error:
-            _drained.discard(self)
             self._give_back(source)
             self._left()
             self.end(outcome_of(error), error)
             raise
-        _drained.discard(self)
         self._left()
         self.end(Outcome.OK)
 
-    def _first(self, pieces: Iterator[Any]) -> Iterable[Any]:
-        """The first piece, if any. Requests are sent for it, and threads begun, which copy LlamaIndex's variable."""
-        entered = active_span_id.set(self.span_id)
-        try:
-            return tuple(islice(pieces, 1))
-        finally:
-            active_span_id.reset(entered)
-
-    # Tasks, which copy LlamaIndex's variable, may begin for any piece of an async stream: it is set for each.
     async def adrain(self, source: Any) -> AsyncGenerator[Any, None]:
         """`source`, piece by piece."""
-        span_id, keep, current = self.span_id, self.pieces.append, context_reader()
+        span_id, keep = self._span_id, self.pieces.append
         context: Context | None = None
         try:
             pieces = aiter(source)
             while True:
-                if current() is not context:
+                if get_current() is not context:
                     context = self._entered()
                 entered = active_span_id.set(span_id)
                 try:
@@ -120,20 +111,6 @@ class Stream:
     def _give_back(self, source: Any) -> None:
         if hasattr(source, "close"):
             source.close()
-
-
-_drained: set[Stream] = set()
-_DRAIN = Stream.drain.__code__
-
-
-def draining() -> Stream | None:
-    """The stream, read by a thread, of which the code that asks makes a piece; None where it makes none."""
-    if not _drained:
-        return None
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not _DRAIN:
-        frame = frame.f_back
-    return None if frame is None else frame.f_locals["self"]
 
 
 def _leave(entered: Token[str | None]) -> None:
