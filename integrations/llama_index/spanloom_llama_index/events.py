@@ -20,7 +20,7 @@ from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictStartEvent,
 )
 from llama_index.core.instrumentation.events.rerank import ReRankStartEvent
-from spanloom.step import FIRST_TOKEN, Event, Outcome
+from spanloom.step import FIRST_TOKEN, Event, Outcome, Step
 
 from . import facts, models, prompts
 from .frames import PIECES, Frame, HistoryFrame, ModelFrame, StepFrame
