@@ -131,8 +131,11 @@ class Recorder:
         if above is not None:
             step.parent_run_id = parent
             step.lineage, step.root_name, step.route = above.place, above.root_name, above.route
-            if step.identity is not above.identity or step.identity is NOBODY:  # else it is its parent's, and whole
-                step.identity = above.identity.overlaid(current_identity()).overlaid(step.identity)
+            own, inherited, using = step.identity, above.identity, current_identity()
+            if own is NOBODY and using is NOBODY:
+                step.identity = inherited
+            elif own is not inherited or own is NOBODY:  # else it is its parent's, and whole
+                step.identity = inherited.overlaid(using).overlaid(own)
         else:
             context = context if context is not None else otel_context.get_current()
             around = self._around(trace.get_current_span(context), step)

@@ -367,7 +367,7 @@ def _caught(callback: str, error: Exception) -> None:
 
 def _messages_in(state: Any) -> tuple[Any, ...]:
     """The messages of an agent's state; empty where it holds none."""
-    said = state.get("messages") if isinstance(state, Mapping) else None
+    said = state.get("messages") if type(state) is dict or isinstance(state, Mapping) else None
     return tuple(said) if isinstance(said, (list, tuple)) else ()
 
 

@@ -210,7 +210,7 @@ _ADDRESSES = (
 def server_of(serialized: Mapping[str, Any] | None) -> tuple[str | None, int | None]:
     """The host and port of the service that a model was told to use; None where it was told none."""
     kwargs = serialized.get("kwargs") if serialized else None
-    if not isinstance(kwargs, Mapping):
+    if not kwargs or not isinstance(kwargs, Mapping):
         return None, None
     for key in _ADDRESSES:
         if isinstance(url := kwargs.get(key), str):

@@ -107,7 +107,9 @@ _USAGES = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationM
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING
+    if type(value) is dict:
+        return value
+    return value if value is not None and isinstance(value, Mapping) else _NOTHING  # an abstract class is slow to ask
 
 
 def _first(source: Mapping[str, Any], names: tuple[str, ...]) -> Any:

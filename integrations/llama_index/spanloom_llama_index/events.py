@@ -23,7 +23,7 @@ from llama_index.core.instrumentation.events.rerank import ReRankStartEvent
 from spanloom.step import FIRST_TOKEN, Event, Outcome, Step
 
 from . import facts, models, prompts
-from .frames import Frame, HistoryFrame, ModelFrame, StepFrame
+from .frames import PIECES, Frame, HistoryFrame, ModelFrame, StepFrame
 from .steps import Family
 from .streams import outcome_of
 
@@ -58,18 +58,14 @@ def _model_begins(_: Recording, event: LLMChatStartEvent | LLMCompletionStartEve
 
 
 def _model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame) -> None:
-    """Keep what is new; the provider's own objects are read once the stream is over."""
-    if type(frame) is not ModelFrame:
+    """One of the first pieces of a stream: those after them find their way in `PIECES`."""
+    step = frame.step
+    if step is None or type(frame) is not ModelFrame:
+        return
+    if frame.late is not None:  # an event of a class of its own
+        PIECES[frame.id](event)
         return
     frame.partial = response = event.response
-    if (late := frame.late) is not None:
-        frame.step.chunks += 1  # type: ignore[union-attr]  # `late` is made for a step
-        late.append(response.raw)
-    elif frame.step is not None:
-        _model_goes_on_early(frame, frame.step, response)
-
-
-def _model_goes_on_early(frame: ModelFrame, step: Step, response: Any) -> None:
     step.chunks += 1
     if step.first_token_ns is None:
         step.first_token_ns = time.time_ns()
@@ -77,6 +73,21 @@ def _model_goes_on_early(frame: ModelFrame, step: Step, response: Any) -> None:
     models.read(step, response)
     if step.chunks >= models.EARLY_CHUNKS:
         frame.late = deque(maxlen=models.LATE_CHUNKS)
+        PIECES[frame.id] = _taking(frame, step, frame.late)
+
+
+def _taking(frame: ModelFrame, step: Step, late: deque[Any]) -> Callable[[Any], None]:
+    keep = late.append
+
+    # The provider's own objects are read once the stream is over. No more is held than that: where each token's objects
+    # are made in the memory of the one before, that memory is in the processor's cache.
+    def take(event: Any) -> None:
+        step.chunks += 1
+        frame.partial = response = event.response
+        if (raw := response.raw) is not None:
+            keep(raw)
+
+    return take
 
 
 def _model_ends(recording: Recording, event: LLMChatEndEvent | LLMCompletionEndEvent, frame: Frame) -> None:
@@ -88,7 +99,7 @@ def _model_ends(recording: Recording, event: LLMChatEndEvent | LLMCompletionEndE
         if outer is not None and outer.step is not None:
             models.read(outer.step, event.response)
     elif frame.exited:
-        facts.drained(step, event.response, frame.late)
+        facts.drained(step, event.response, frame.late or ())
         facts.dispatched(step, event.response, time.time_ns())
         recording.close(frame, Outcome.OK)
 

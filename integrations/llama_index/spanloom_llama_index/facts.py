@@ -171,10 +171,9 @@ def told_by_tool(result: Any) -> Outcome:
     return Outcome.ERROR if isinstance(result, ToolOutput) and result.is_error else Outcome.OK
 
 
-def drained(step: Step, response: Any, late: Iterable[Any] | None) -> None:
+def drained(step: Step, response: Any, late: Iterable[Any]) -> None:
     """Fill in what a model said in pieces: `late` is what the provider told with the last of them, up to `response`."""
-    if late is not None:
-        models.read_late(step, late, getattr(response, "raw", None))
+    models.read_late(step, late, getattr(response, "raw", None))
     answered(step, response)
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from spanloom.recorder import Recorder
@@ -70,6 +71,10 @@ class ModelFrame(StepFrame):
         self.late: deque[Any] | None = None  # what the provider said with each of the last pieces
 
 
+PIECES: dict[str, Callable[[Any], None]] = {}
+"""By the span id of a model whose stream has brought its first few pieces: what takes the event of each further one."""
+
+
 class ChatFrame(StepFrame):
     """A chat engine's answer, which a thread or a task may still be writing into the chat's history."""
 
@@ -107,6 +112,8 @@ class Frames:
 
     def forget(self, frame: Frame) -> None:
         self.open.pop(frame.id, None)
+        if type(frame) is ModelFrame:
+            PIECES.pop(frame.id, None)
         if frame.step is None:
             homes = self._homes
             homes[frame.id] = frame.home

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from llama_index.core.instrumentation.events.llm import LLMChatInProgressEvent, LLMCompletionInProgressEvent
 from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.event_handlers import BaseEventHandler
 from llama_index_instrumentation.span import BaseSpan
@@ -15,6 +16,7 @@ from pydantic import Field
 from spanloom.guard import GUARD
 
 from .events import TOLD, learn
+from .frames import PIECES
 from .recording import Recording, restored
 
 _PROPAGATED = "spanloom"
@@ -121,10 +123,16 @@ class SpanloomEventHandler(BaseEventHandler):
         return "SpanloomEventHandler"
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        told = TOLD.get(type(event), learn)  # a stream tells of every token: nothing else is done for it than here
-        if told is None:
-            return
+        kind = type(event)
         try:
+            if (kind is LLMChatInProgressEvent or kind is LLMCompletionInProgressEvent) and (
+                take := PIECES.get(event.span_id)  # type: ignore[arg-type]
+            ) is not None:
+                take(event)
+                return  # the way of all tokens but the first few
+            told = TOLD.get(kind, learn)
+            if told is None:
+                return
             recording = self.recording
             frame = recording.frames.open.get(event.span_id)
             if frame is not None:

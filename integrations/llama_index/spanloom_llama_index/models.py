@@ -144,7 +144,7 @@ def read(step: Step, response: Any) -> None:
 def read_late(step: Step, late: Iterable[Any], last: Any) -> None:
     """Write onto `step` what the last chunks of a stream tell, but for `last`, which is read with its response."""
     for raw in late:
-        if raw is not None and raw is not last:
+        if raw is not last:
             _read_raw(step, raw)
 
 

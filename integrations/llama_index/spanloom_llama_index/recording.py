@@ -239,7 +239,7 @@ class Recording:
     def break_off(self, frame: ModelFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         """Close a model's step in the middle of its stream, with what it has said so far."""
         if frame.step is not None and frame.partial is not None:
-            facts.drained(frame.step, frame.partial, frame.late)
+            facts.drained(frame.step, frame.partial, frame.late or ())
         self.close(frame, outcome, error)
 
     # Chat engines return at once and write the answer to the chat's history in a thread or a task: until that is done,

@@ -11,7 +11,7 @@ from typing import Any
 
 from llama_index_instrumentation.span import active_span_id
 from opentelemetry.context import Context, get_current
-from spanloom.current import CurrentStep
+from spanloom.current import CurrentStep, context_reader
 from spanloom.step import Outcome, Step
 
 Ended = Callable[[Outcome, BaseException | None], None]
@@ -51,11 +51,12 @@ class Stream:
     def drain(self, source: Any) -> Generator[Any, None, None]:
         """`source`, piece by piece."""
         span_id, enter, leave, keep = self._span_id, active_span_id.set, active_span_id.reset, self.pieces.append
+        current = context_reader()
         context: Context | None = None
         try:
             pieces = iter(source)
             while True:
-                if get_current() is not context:
+                if current() is not context:
                     context = self._entered()
                 entered = enter(span_id)
                 try:
@@ -76,12 +77,12 @@ class Stream:
 
     async def adrain(self, source: Any) -> AsyncGenerator[Any, None]:
         """`source`, piece by piece."""
-        span_id, keep = self._span_id, self.pieces.append
+        span_id, keep, current = self._span_id, self.pieces.append, context_reader()
         context: Context | None = None
         try:
             pieces = aiter(source)
             while True:
-                if get_current() is not context:
+                if current() is not context:
                     context = self._entered()
                 entered = active_span_id.set(span_id)
                 try:

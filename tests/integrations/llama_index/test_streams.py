@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from llama_index.core.chat_engine import (
     SimpleChatEngine,
 )
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
-from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.query_engine import CustomQueryEngine, RetrieverQueryEngine
 from opentelemetry import trace
 from spanloom.step import Kind, Step
 from spanloom.usage import Usage
@@ -448,6 +449,65 @@ def test_a_piece_is_made_inside_of_its_step_whatever_the_consumer_makes_current(
     assert trace.get_current_span() is before
     assert traced.probes("piece") == [f"CompactAndRefine.{a}synthesize"] * 3
     assert traced.probes("consumer") == [None]
+
+
+class SearchingStream(FakeLLM):
+    """Looks something up for each of its pieces."""
+
+    def _pieces(self, said: Any) -> Any:
+        for piece in super()._pieces(said):
+            with probe("before"):
+                pass
+            Shelf().retrieve("more?")
+            with probe("after"):
+                pass
+            yield piece
+
+
+def test_steps_of_any_piece_lie_in_the_step_that_streams_whoever_consumes_it(traced: Any) -> None:
+    pieces = iter(
+        RetrieverQueryEngine.from_args(Shelf(), llm=SearchingStream(), streaming=True).query("what?").response_gen
+    )
+    next(pieces)
+
+    class Reader(CustomQueryEngine):
+        def custom_query(self, query_str: str) -> str:
+            text: str = next(pieces)  # in a span of LlamaIndex's of its own
+            with probe("reader"):
+                Shelf().retrieve("mine?")
+            return text
+
+    Reader().query("go on")
+    assert list(pieces) == [" three"]
+    assert not traced.still_open
+    assert traced.tree() == [
+        *STREAMED[:3],
+        "    llm:SearchingStream.stream_chat",
+        *["    retriever:Shelf.retrieve"] * 3,
+        "chain:Reader.query",
+        "  retriever:Shelf.retrieve",
+    ]
+    assert traced.probes("before") == traced.probes("after") == ["CompactAndRefine.synthesize"] * 3
+    assert traced.probes() == ["Shelf.retrieve"] * 5
+    assert traced.probes("reader") == ["Reader.query"]
+
+
+def test_a_thread_that_begins_with_a_stream_is_inside_of_its_step(traced: Any) -> None:
+    class Threaded(FakeLLM):
+        def _pieces(self, said: Any) -> Any:
+            def ask() -> None:
+                with probe("thread"):
+                    Shelf().retrieve("more?")
+
+            thread = threading.Thread(target=copy_context().run, args=(ask,))
+            thread.start()
+            thread.join()
+            yield from super()._pieces(said)
+
+    chat = RetrieverQueryEngine.from_args(Shelf(), llm=Threaded(), streaming=True)
+    assert "".join(chat.query("what?").response_gen) == "one two three"
+    assert traced.probes("thread") == ["CompactAndRefine.synthesize"]
+    assert traced.probes() == ["Shelf.retrieve"] * 2
 
 
 def test_a_stream_handed_from_thread_to_thread_leaves_none_of_them_inside(traced: Any) -> None:
