@@ -23,7 +23,7 @@ from llama_index.core.instrumentation.events.rerank import ReRankStartEvent
 from spanloom.step import FIRST_TOKEN, Event, Outcome, Step
 
 from . import facts, models, prompts
-from .frames import PIECES, Frame, HistoryFrame, ModelFrame, StepFrame
+from .frames import Frame, HistoryFrame, ModelFrame, StepFrame
 from .steps import Family
 from .streams import outcome_of
 
@@ -57,13 +57,15 @@ def _model_begins(_: Recording, event: LLMChatStartEvent | LLMCompletionStartEve
     step.completion = isinstance(event, LLMCompletionStartEvent) and about.get("is_chat_model") is False
 
 
-def _model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame) -> None:
-    """One of the first pieces of a stream: those after them find their way in `PIECES`."""
+def _model_goes_on(
+    recording: Recording, event: LLMChatInProgressEvent | LLMCompletionInProgressEvent, frame: Frame
+) -> None:
+    """One of the first pieces of a stream: those after them find their way in `Frames.takers`."""
     step = frame.step
     if step is None or type(frame) is not ModelFrame:
         return
     if frame.late is not None:  # an event of a class of its own
-        PIECES[frame.id](event)
+        recording.frames.takers[frame.id](event)
         return
     frame.partial = response = event.response
     step.chunks += 1
@@ -73,7 +75,7 @@ def _model_goes_on(_: Recording, event: LLMChatInProgressEvent | LLMCompletionIn
     models.read(step, response)
     if step.chunks >= models.EARLY_CHUNKS:
         frame.late = deque(maxlen=models.LATE_CHUNKS)
-        PIECES[frame.id] = _taking(frame, step, frame.late)
+        recording.frames.takers[frame.id] = _taking(frame, step, frame.late)
 
 
 def _taking(frame: ModelFrame, step: Step, late: deque[Any]) -> Callable[[Any], None]:

@@ -71,10 +71,6 @@ class ModelFrame(StepFrame):
         self.late: deque[Any] | None = None  # what the provider said with each of the last pieces
 
 
-PIECES: dict[str, Callable[[Any], None]] = {}
-"""By the span id of a model whose stream has brought its first few pieces: what takes the event of each further one."""
-
-
 class ChatFrame(StepFrame):
     """A chat engine's answer, which a thread or a task may still be writing into the chat's history."""
 
@@ -98,10 +94,15 @@ class HistoryFrame(Frame):
 
 
 class Frames:
-    """Open frames by span id, and where the spans that have ended belonged. Bounded."""
+    """Open frames by span id, and where the spans that have ended belonged. Bounded.
+
+    `takers`, by the span id of a model whose stream has brought its first few pieces, are what takes the event of each
+    further one.
+    """
 
     def __init__(self) -> None:
         self.open: dict[str | None, Frame] = {}  # never under None, so that it may be asked for
+        self.takers: dict[str | None, Callable[[Any], None]] = {}
         self._homes: dict[str, str | None] = {}  # of ended spans that were no steps: those that ended last,
         self._homes_before: dict[str, str | None] = {}  # and those that did before them
 
@@ -113,7 +114,7 @@ class Frames:
     def forget(self, frame: Frame) -> None:
         self.open.pop(frame.id, None)
         if type(frame) is ModelFrame:
-            PIECES.pop(frame.id, None)
+            self.takers.pop(frame.id, None)
         if frame.step is None:
             homes = self._homes
             homes[frame.id] = frame.home

@@ -16,7 +16,6 @@ from pydantic import Field
 from spanloom.guard import GUARD
 
 from .events import TOLD, learn
-from .frames import PIECES
 from .recording import Recording, restored
 
 _PROPAGATED = "spanloom"
@@ -126,7 +125,7 @@ class SpanloomEventHandler(BaseEventHandler):
         kind = type(event)
         try:
             if (kind is LLMChatInProgressEvent or kind is LLMCompletionInProgressEvent) and (
-                take := PIECES.get(event.span_id)  # type: ignore[arg-type]
+                take := self.recording.frames.takers.get(event.span_id)
             ) is not None:
                 take(event)
                 return  # the way of all tokens but the first few
