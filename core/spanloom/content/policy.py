@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from operator import attrgetter
@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from ..identity import NOBODY, Identity, Prompt
 from ..scores import Score
 from . import actions as act
-from .acting import Action, Drop, Hash, Keep, Redact, Reference, Situation, as_key, chain, combined
+from .acting import Action, Reference, Situation, as_key, chain, combined
 from .application import Application, shows
 from .batch import COPYING
 from .budget import ATTRIBUTE_BYTES, fit
@@ -21,14 +21,13 @@ from .category import Categories, Category, places
 from .digest import canonical_messages, canonical_value, digest
 from .keeping import Keeper
 from .plain import label
-from .redaction.remembered import Remembered
+from .plan import Plan, Rules
 from .visible import Visible
 
 _C = Category
-_Rules = Mapping[Category, tuple[Action, ...]]
 
 
-def _rules(default: Action, **others: Action) -> _Rules:
+def _rules(default: Action, **others: Action) -> Rules:
     return MappingProxyType({c: (others.get(c.value, default),) for c in Category})
 
 
@@ -38,49 +37,11 @@ _REDACTED = _rules(act.redact(), identity=act.keep)
 _FULL = _rules(act.keep)
 _ON_THE_SPAN = {_C.NAMES, _C.TAGS, _C.IDENTITY, _C.SCORE_COMMENTS}
 
-_SAID = (_C.SYSTEM_PROMPT, _C.USER_PROMPT, _C.COMPLETION, _C.REASONING, _C.TOOL_ARGUMENTS, _C.TOOL_RESULTS)
-_PURE = (Drop, Keep, Hash, Redact)
-
 _FIELDS = (
     "input", "output", "input_messages", "output_messages", "tool_definitions", "tool_description", "arguments",
     "result", "query", "documents", "prompt_variables", "error_message", "error_stack", "metadata",
 )  # fmt: skip
 _values = attrgetter(*_FIELDS)
-
-
-class _Plan:
-    """What a policy's rules say of every span, worked out once.
-
-    `dropped` are the categories of which nothing can go out; `says` whether anything of a message can. `lasting` is the
-    key under which a message keeps what was decided on it; None where that is not the same again within its trace, or
-    leaves something elsewhere. `again` is the same for any object, which may hold what is of any category. `leaves`
-    knows names that go out as they are; `keeps` says whether anything goes to a vault.
-    """
-
-    __slots__ = ("again", "dropped", "keeps", "lasting", "leaves", "says")
-
-    def __init__(self, rules: _Rules) -> None:
-        self.dropped = frozenset(c for c in Category if not shows(rules[c]))
-        self.says = not self.dropped.issuperset(_SAID)
-        pure = all(isinstance(action, _PURE) for c in (*_SAID, _C.NAMES) for action in rules[c])
-        self.lasting = object() if pure else None
-        self.again = self.lasting if all(isinstance(a, _PURE) for chain in rules.values() for a in chain) else None
-        self.leaves = _leaving(rules[_C.NAMES])
-        self.keeps = any(isinstance(a, Reference) for chain in rules.values() for a in chain)
-
-
-def _leaving(names: tuple[Action, ...]) -> Callable[[str], bool] | None:
-    """What tells, of a name, that these actions leave it as it is; it may say no of one that they do leave."""
-    if len(names) != 1:
-        return None
-    action = names[0]
-    if type(action) is Keep:
-        return _any_name
-    return action.redactor.is_bare if type(action) is Redact and isinstance(action.redactor, Remembered) else None
-
-
-def _any_name(name: str) -> bool:  # noqa: ARG001
-    return True
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,13 +60,13 @@ class ContentPolicy:
     attribute. An action that fails drops the content, says so once and counts it: the span still goes.
     """
 
-    rules: _Rules = field(default_factory=lambda: _NONE)
+    rules: Rules = field(default_factory=lambda: _NONE)
     hashes: bool = False
     hash_key: bytes | None = field(default=None, repr=False)
     structure: tuple[str, ...] = ()
     attribute_bytes: int = ATTRIBUTE_BYTES
     _combined: dict[Categories, tuple[Action, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _planned: dict[str, _Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _planned: dict[str, Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         """What happens to which categories; no key."""
@@ -303,9 +264,9 @@ class ContentPolicy:
         """Whether the user says that this attribute holds no content."""
         return any(fnmatchcase(attribute, pattern) for pattern in self.structure)
 
-    def _plan(self) -> _Plan:
+    def _plan(self) -> Plan:
         if (plan := self._planned.get("plan")) is None:
-            plan = self._planned["plan"] = _Plan(self.rules)
+            plan = self._planned["plan"] = Plan(self.rules)
         return plan
 
     def _identity(self, who: Identity, pass_: Application) -> Identity:

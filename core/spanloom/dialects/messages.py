@@ -8,7 +8,7 @@ from typing import Any
 
 from ..content.plain import plain
 from ..content.visible import Visible
-from ..content.written import as_json as as_json
+from ..content.written import as_json
 from ..step import (
     Document,
     Kind,
