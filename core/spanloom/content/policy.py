@@ -17,12 +17,12 @@ from .acting import Action, Reference, Situation, as_key, chain, combined
 from .application import Application, shows
 from .batch import COPYING
 from .budget import ATTRIBUTE_BYTES, fit
-from .category import Categories, Category, places
-from .digest import canonical_messages, canonical_value, digest
+from .category import Categories, Category
+from .digest import canonical_messages, digest
 from .keeping import Keeper
 from .plain import label
 from .plan import Plan, Rules
-from .visible import Visible
+from .visible import CONTENT, HASHED, Visible
 
 _C = Category
 
@@ -37,11 +37,7 @@ _REDACTED = _rules(act.redact(), identity=act.keep)
 _FULL = _rules(act.keep)
 _ON_THE_SPAN = {_C.NAMES, _C.TAGS, _C.IDENTITY, _C.SCORE_COMMENTS}
 
-_FIELDS = (
-    "input", "output", "input_messages", "output_messages", "tool_definitions", "tool_description", "arguments",
-    "result", "query", "documents", "prompt_variables", "error_message", "error_stack", "metadata",
-)  # fmt: skip
-_values = attrgetter(*_FIELDS)
+_values = attrgetter(*CONTENT)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -185,44 +181,17 @@ class ContentPolicy:
         """
         if pass_ is None:
             pass_ = self.application(Situation(identity=content.identity) if at is None else at)
-        at, plan = pass_.at, self._plan()
-        dropped = plan.dropped
-        given, answered = places(at.kind)
-        who = content.identity
+        at, who, told = pass_.at, content.identity, content.told
         shown = Visible(identity=who if who is NOBODY else self._identity(who, pass_))
-        # A field is read when it is asked for: what this policy drops is not.
-        if dropped.isdisjoint(given) and (value := content.input) is not None:
-            shown.input = pass_.of(given, value)
-        if dropped.isdisjoint(answered) and (value := content.output) is not None:
-            shown.output = pass_.of(answered, value)
-        if plan.says:
-            if messages := content.input_messages:
-                shown.input_messages = pass_.messages(messages)
-            if messages := content.output_messages:
-                shown.output_messages = pass_.messages(messages)
-        if _C.TOOL_DEFINITIONS not in dropped:
-            if tools := content.tool_definitions:
-                shown.tool_definitions = pass_.tools(tools)
-            if (value := content.tool_description) is not None:
-                shown.tool_description = pass_.one(_C.TOOL_DEFINITIONS, value)
-        if _C.TOOL_ARGUMENTS not in dropped and (value := content.arguments) is not None:
-            shown.arguments = pass_.one(_C.TOOL_ARGUMENTS, value)
-        if _C.TOOL_RESULTS not in dropped and (value := content.result) is not None:
-            shown.result = pass_.one(_C.TOOL_RESULTS, value)
-        if _C.RETRIEVAL_QUERIES not in dropped and (value := content.query) is not None:
-            shown.query = _as_text(pass_.one(_C.RETRIEVAL_QUERIES, value))
-        if _C.DOCUMENTS not in dropped and (documents := content.documents):
-            shown.documents = pass_.documents(documents)
-        if _C.PROMPT_VARIABLES not in dropped and (value := content.prompt_variables) is not None:
-            shown.prompt_variables = pass_.one(_C.PROMPT_VARIABLES, value)
-        if _C.EXCEPTION_TEXT not in dropped:
-            if (value := content.error_message) is not None:
-                shown.error_message = _as_text(pass_.one(_C.EXCEPTION_TEXT, value))
-            if (value := content.error_stack) is not None:
-                shown.error_stack = _as_text(pass_.one(_C.EXCEPTION_TEXT, value))
-        if _C.METADATA not in dropped and (metadata := content.metadata):
-            shown.metadata = pass_.each(_C.METADATA, metadata)
-        self._hash(content, shown)
+        if told:
+            ways = self._plan().ways(at.kind)
+            for name in told:
+                # A field is read when it is asked for: what this policy drops is not.
+                if (way := ways.get(name)) is not None and (value := getattr(content, name)) is not None:
+                    decide, categories = way
+                    setattr(shown, name, decide(pass_, categories, value))
+            if self.hashes and not HASHED.isdisjoint(told):
+                self._hash(content, shown)
         shown.truncated = at.cut
         return shown
 
@@ -234,7 +203,7 @@ class ContentPolicy:
         values = _values(shown)
         if not any(values):
             return shown
-        for name, value in zip(_FIELDS, values, strict=True):
+        for name, value in zip(CONTENT, values, strict=True):
             if value:
                 changed[name], here = fit(value, limit)
                 cut += here
@@ -284,8 +253,6 @@ class ContentPolicy:
         )
 
     def _hash(self, content: Visible, shown: Visible) -> None:
-        if not self.hashes:
-            return
         key = self.hash_key
         if key is None:
             shown.prompt_hash, shown.completion_hash = content.prompt_hash, content.completion_hash
@@ -299,11 +266,6 @@ class ContentPolicy:
                 (content.output_messages, content.completion_hash),
             )
         )
-
-
-def _as_text(value: Any) -> Any:
-    """A field that is a text may be made something else of by `custom`."""
-    return value if value is None or isinstance(value, str) else canonical_value(value)
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from itertools import islice, takewhile
-from operator import is_
+from itertools import compress, islice, takewhile
+from operator import attrgetter, is_, is_not
 from typing import Any
 
 from ..guard import GUARD
 from ..identity import NOBODY, Identity, Prompt
 from ..step import (
-    NOTHING,
     Content,
     Deferred,
     Document,
@@ -28,7 +27,7 @@ from ..step import (
 )
 from .digest import canonical_messages, digest
 from .plain import clean, label, plain, text_of
-from .visible import Visible
+from .visible import CONTENT, Visible
 
 _MOST_ITEMS = 10_000
 _MOST_TAGS = 100
@@ -42,42 +41,14 @@ class Reading(Visible):
     It reads without locks: one thread at a time. A field that cannot be read is left empty.
     """
 
-    __slots__ = ("_content", "_metadata", "_tool_description")
+    __slots__ = ("_content", "_metadata", "_tool_description", "told")
 
     def __init__(self, content: Content, identity: Identity, tool_description: str | None = None) -> None:
         self._content, self._metadata, self._tool_description = content, identity.metadata, tool_description
         self.identity = identity if identity is NOBODY else _bounded(identity)
-        # What is not there, as most is, needs no reading later. One by one: it is done for every span.
-        if content.input is None:
-            self.input = None
-        if content.output is None:
-            self.output = None
-        if content.input_messages is _NONE:
-            self.input_messages, self.prompt_hash = _NONE, None
-            if content.template is _NONE:
-                self.template, self.template_hash = _NONE, None
-        if content.output_messages is _NONE:
-            self.output_messages, self.completion_hash = _NONE, None
-        if content.tool_definitions is _NONE:
-            self.tool_definitions = _NONE
-        if content.arguments is None:
-            self.arguments = None
-        if content.result is None:
-            self.result = None
-        if content.query is None:
-            self.query = None
-        if content.documents is _NONE:
-            self.documents = _NONE
-        if content.prompt_variables is None:
-            self.prompt_variables = None
-        if content.error_message is None:
-            self.error_message = None
-        if content.error_stack is None:
-            self.error_stack = None
-        if tool_description is None:
-            self.tool_description = None
-        if not identity.metadata:
-            self.metadata = NOTHING
+        # What is not there, as most is, need not be asked for.
+        given = (*_first(content), tool_description, *_then(content), identity.metadata or None, content.template)
+        self.told = [*compress(_GIVEN, map(is_not, given, _NOTHING_GIVEN))]  # type: ignore[misc]  # there worked out
 
     def __getattr__(self, name: str) -> Any:  # a field that is not set yet
         make = _FIELDS.get(name)
@@ -274,7 +245,9 @@ def _hash(name: str) -> Callable[[Reading], str | None]:
     return make
 
 
-_NONE: tuple[Any, ...] = ()  # the empty tuple is one object
+_GIVEN = (*CONTENT, "template")
+_first, _then = attrgetter(*CONTENT[:5]), attrgetter(*CONTENT[6:-1])  # of a `Content`, which has no `tool_description`
+_NOTHING_GIVEN = [None if name in ("tool_description", "metadata") else getattr(Content(), name) for name in _GIVEN]
 _FIELDS: dict[str, Callable[[Reading], Any]] = {
     "input": _of("input", _marked),
     "output": _of("output", _marked),
