@@ -23,6 +23,7 @@ from .marked import Marked
 _MAX_DEPTH = 16
 _MAX_FRAMES = 64
 _MAX_NODES = 20_000
+_MOST_FLAT = 64
 _MAX_LABEL = 256
 _MAX_VECTOR = 16
 _MAX_INT_BITS = 63
@@ -48,6 +49,8 @@ def plain(value: Any, convert: Convert | None = None, *, marks: bool = False) ->
     kind = type(value)
     if kind is str and value.isascii():
         return value
+    if kind is dict and convert is None and _is_flat(value):
+        return value.copy()
     return _Reader(convert, marks=marks).read(value, 0)
 
 
@@ -113,8 +116,7 @@ class _Reader:
             return value if -_SMALL_INT < value < _SMALL_INT else _whole(value)
         if kind is float:
             return _real(value)
-        me = id(value)
-        if me in self.path:
+        if id(value) in self.path:
             self.broken += 1
             return "<circular>"
         if depth >= _MAX_DEPTH:
@@ -122,6 +124,9 @@ class _Reader:
             return "<too deep>"
         if depth > self.deepest:  # noqa: PLR1730 - a call costs more, and it is done for every container
             self.deepest = depth
+        if kind is Marked:  # made by an adapter a moment ago: it is on no path
+            said = self.read(value.value, depth, vector=vector)
+            return said if not self.marks else value if said is value.value else Marked(value.category, said)
         if self.known is not None and not vector and kind not in _MADE_ANEW:
             return self._once(value, depth)
         return self._read(value, depth, vector=vector)
@@ -149,7 +154,10 @@ class _Reader:
         try:
             if kind is list:
                 return self._sequence(value, depth + 1, vector=vector)
-            if kind is dict and self.convert is None:
+            if kind is dict:
+                converted = value if self.convert is None else self.convert(value)
+                if converted is not value:
+                    return self.read(converted, depth + 1)
                 return self._mapping(value.items(), depth + 1, vector=vector)
             return self._other(value, depth + 1, vector=vector)
         except Exception:  # another library's iterator or property may raise anything
@@ -160,10 +168,10 @@ class _Reader:
 
     def _other(self, value: Any, depth: int, *, vector: bool) -> Any:
         kind = type(value)
-        if kind is Marked or isinstance(value, Marked):
+        if isinstance(value, Marked):
             inner = self.read(value.value, depth - 1, vector=vector)
             return Marked(value.category, inner) if self.marks else inner
-        if kind is not dict and kind is not tuple and (value.__class__ is not kind or _is_scalar(kind)):
+        if kind is not tuple and (value.__class__ is not kind or _is_scalar(kind)):
             if isinstance(value, str) and not isinstance(value, enum.Enum):
                 return clean(value)
             if isinstance(value, (bytes, bytearray)):
@@ -180,7 +188,7 @@ class _Reader:
             converted = self.convert(value)
             if converted is not value:
                 return self.read(converted, depth)
-        if kind is dict or isinstance(value, Mapping):
+        if isinstance(value, Mapping):
             return self._mapping(value.items(), depth, vector=vector)
         if isinstance(value, (list, tuple)):
             return self._sequence(value, depth, vector=vector)
@@ -213,6 +221,8 @@ class _Reader:
                 out[name] = value
             elif value is None:
                 out[name] = None
+            elif type(value) in _NUMBERS:
+                out[name] = self.read(value, depth)
             else:
                 out[name] = self.read(value, depth, vector=vector or name.lower().endswith(_VECTOR_KEYS))
         return out
@@ -233,6 +243,7 @@ class _Reader:
         return out
 
 
+_NUMBERS = frozenset({int, float, bool})
 _MADE_ANEW = frozenset({list, dict, tuple, Marked})
 """What is copied when it is held, or made by an adapter: it is not met again."""
 
@@ -242,6 +253,28 @@ def _is_scalar(kind: type) -> bool:
     """Whether values of that kind are texts, bytes, members of an enum or numbers: it is asked for every object, and
     the numbers' own classes answer slowly."""
     return issubclass(kind, (str, bytes, bytearray, memoryview, enum.Enum, numbers.Integral, numbers.Real))
+
+
+def _is_flat(values: dict[Any, Any]) -> bool:
+    """Whether these are texts, numbers and None under texts, all as they would be read: as metadata mostly is."""
+    if len(values) > _MOST_FLAT:
+        return False
+    for key, value in values.items():
+        if type(key) is not str or not key.isascii():
+            return False
+        kind = type(value)
+        if kind is str:
+            if not value.isascii():
+                return False
+        elif kind is int:
+            if not -_SMALL_INT < value < _SMALL_INT:
+                return False
+        elif kind is float:
+            if not math.isfinite(value):
+                return False
+        elif kind is not bool and value is not None:
+            return False
+    return True
 
 
 def _whole(value: int) -> int | str:

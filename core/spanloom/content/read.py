@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from itertools import compress, islice, takewhile
+from math import isfinite
 from operator import attrgetter, is_, is_not
 from typing import Any
 
@@ -208,8 +209,8 @@ def _each(value: Any) -> Iterator[Any]:
 
 
 def _number(value: Any) -> float | None:
-    if value is None:
-        return None
+    if value is None or (type(value) is float and isfinite(value)):
+        return value
     value = plain(value)
     return value if isinstance(value, (int, float)) else None
 
