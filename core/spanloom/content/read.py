@@ -142,8 +142,7 @@ def _message(given: Any) -> Message:
         return given
     if known is not None:
         return known  # type: ignore[no-any-return]
-    made = _plain_message(given)
-    if _is(made, given):
+    if _is_plain(given) or _is(made := _plain_message(given), given):
         given.made["plain"] = _ITSELF  # not the message: it would be a circle, for the collector
         return given
     given.made["plain"] = made
@@ -152,6 +151,25 @@ def _message(given: Any) -> Message:
 
 
 _ITSELF = object()
+
+
+def _is_plain(m: Message) -> bool:
+    """Whether a message has nothing but short names and ASCII text, as most have. It may say no of a plain one."""
+    role, parts, name, reason = m.role, m.parts, m.name, m.finish_reason
+    if type(role) is not str or not role or label(role) is not role or (name is not None and _name(name) is not name):
+        return False
+    if label(reason) is not reason or type(parts) is not tuple or len(parts) > _MOST_ITEMS:
+        return False
+    for part in parts:
+        if type(part) is Text:
+            said = part.content
+        elif type(part) is ToolCallResponse and label(part.id) is part.id:
+            said = part.response
+        else:
+            return False
+        if type(said) is not str or not said.isascii():
+            return False
+    return True
 
 
 def _is(made: Message, given: Message) -> bool:
@@ -182,7 +200,8 @@ def _part(part: Part) -> Part:
         case ToolCall(name, arguments, id):
             return ToolCall(_name(name) or "", plain(arguments), label(id))
         case ToolCallResponse(response, id):
-            return ToolCallResponse(plain(response), label(id))
+            said, call = plain(response), label(id)
+            return part if said is response and call is id else ToolCallResponse(said, call)
         case Media(modality, mime_type, uri, file_id, size):
             if isinstance(uri, str) and uri.startswith("data:"):  # the thing itself, written as an address
                 size = len(uri) if size is None else size
