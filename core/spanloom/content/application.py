@@ -24,6 +24,7 @@ from ..step import (
     ToolDefinition,
 )
 from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situation
+from .bare import Bare
 from .batch import Known
 from .category import Categories, Category, of_role
 from .digest import canonical_value
@@ -81,7 +82,7 @@ class Application:
         at: Situation,
         lasting: Hashable = None,
         shown: Known | None = None,
-        leaves: Callable[[str], bool] | None = None,
+        leaves: Bare | None = None,
     ) -> None:
         self._chain, self.at, self._lasting, self._shown, self.leaves = chain, at, lasting, shown, leaves
         self._failed = False
@@ -150,7 +151,7 @@ class Application:
 
     def called(self, name: Any) -> Any:
         """What of a name goes out, whole: of code and of configuration, which come again with every span."""
-        if self.leaves is not None and type(name) is str and self.leaves(name):
+        if self.leaves is not None and type(name) is str and self.leaves.one(name):
             return name
         return self.of(_NAMES, name)
 

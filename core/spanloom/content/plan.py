@@ -8,6 +8,7 @@ from typing import Any
 from ..step import Kind
 from .acting import Action, Drop, Hash, Keep, Redact, Reference
 from .application import Application, shows
+from .bare import Bare
 from .category import Categories, Category, places
 from .digest import canonical_value
 from .redaction.remembered import Remembered
@@ -96,14 +97,16 @@ class Plan:
         return known
 
 
-def _leaving(names: tuple[Action, ...]) -> Callable[[str], bool] | None:
-    """What tells, of a name, that these actions leave it as it is; it may say no of one that they do leave."""
+def _leaving(names: tuple[Action, ...]) -> Bare | None:
+    """What tells, of names, that these actions leave them as they are."""
     if len(names) != 1:
         return None
     action = names[0]
     if type(action) is Keep:
-        return _any_name
-    return action.redactor.is_bare if type(action) is Redact and isinstance(action.redactor, Remembered) else None
+        return Bare(_any_name)
+    if type(action) is Redact and isinstance(action.redactor, Remembered):
+        return Bare(action.redactor.is_bare)
+    return None
 
 
 def _any_name(name: str) -> bool:  # noqa: ARG001
