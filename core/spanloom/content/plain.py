@@ -199,8 +199,9 @@ class _Reader:
         if hasattr(value, "shape") and hasattr(value, "dtype"):
             return f"<array of shape {text_of(value.shape)}>"
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            shown = [f.name for f in dataclasses.fields(value) if f.repr]
-            return self._mapping(((name, getattr(value, name, None)) for name in shown), depth, vector=False)
+            return self._mapping(
+                [(name, getattr(value, name, None)) for name in _shown(type(value))], depth, vector=False
+            )
         if isinstance(fields := getattr(type(value), "model_fields", None), dict):
             return self._mapping(_model_fields(value, fields), depth, vector=False)
         return text_of(value)
@@ -253,6 +254,12 @@ def _is_scalar(kind: type) -> bool:
     """Whether values of that kind are texts, bytes, members of an enum or numbers: it is asked for every object, and
     the numbers' own classes answer slowly."""
     return issubclass(kind, (str, bytes, bytearray, memoryview, enum.Enum, numbers.Integral, numbers.Real))
+
+
+@lru_cache(maxsize=1_000)
+def _shown(kind: type) -> tuple[str, ...]:
+    """The fields of a dataclass that it shows of itself."""
+    return tuple([f.name for f in dataclasses.fields(kind) if f.repr])
 
 
 def _is_flat(values: dict[Any, Any]) -> bool:

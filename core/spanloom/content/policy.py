@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import compress
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Self
@@ -201,12 +202,9 @@ class ContentPolicy:
         cut = 0
         limit = self.attribute_bytes
         values = _values(shown)
-        if not any(values):
-            return shown
-        for name, value in zip(CONTENT, values, strict=True):
-            if value:
-                changed[name], here = fit(value, limit)
-                cut += here
+        for name, value in compress(zip(CONTENT, values, strict=True), values):
+            changed[name], here = fit(value, limit)
+            cut += here
         return replace(shown, **changed, truncated=shown.truncated + cut) if cut else shown
 
     def score(self, score: Score) -> Score | None:
