@@ -9,26 +9,20 @@ from __future__ import annotations
 import array
 import dataclasses
 import enum
-import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
 from traceback import TracebackException
 from typing import Any, TypeVar
 
 from .batch import COPYING
+from .kinds import SMALL_INT, is_flat, is_scalar, is_vector, model_fields, real, shown_of, whole
 from .marked import Marked
 
 _MAX_DEPTH = 16
 _MAX_FRAMES = 64
 _MAX_NODES = 20_000
-_MOST_FLAT = 64
 _MAX_LABEL = 256
-_MAX_VECTOR = 16
-_MAX_INT_BITS = 63
-_SMALL_INT = 1 << _MAX_INT_BITS
-_MAX_DIGITS_BITS = 4096  # beyond, CPython refuses to write the digits
 _VECTOR_KEYS = ("embedding", "embeddings", "embedding_dict", "vector", "vectors")
 
 Convert = Callable[[Any], Any]
@@ -49,8 +43,8 @@ def plain(value: Any, convert: Convert | None = None, *, marks: bool = False) ->
     kind = type(value)
     if kind is str and value.isascii():
         return value
-    if kind is dict and convert is None and _is_flat(value):
-        return value.copy()
+    if kind is dict and convert is None and is_flat(flat := value.copy()):
+        return flat
     return _Reader(convert, marks=marks).read(value, 0)
 
 
@@ -113,9 +107,9 @@ class _Reader:
         if kind is str:
             return value if value.isascii() else clean(value)
         if kind is int:
-            return value if -_SMALL_INT < value < _SMALL_INT else _whole(value)
+            return value if -SMALL_INT < value < SMALL_INT else whole(value)
         if kind is float:
-            return _real(value)
+            return real(value)
         if id(value) in self.path:
             self.broken += 1
             return "<circular>"
@@ -171,7 +165,7 @@ class _Reader:
         if isinstance(value, Marked):
             inner = self.read(value.value, depth - 1, vector=vector)
             return Marked(value.category, inner) if self.marks else inner
-        if kind is not tuple and (value.__class__ is not kind or _is_scalar(kind)):
+        if kind is not tuple and (value.__class__ is not kind or is_scalar(kind)):
             if isinstance(value, str) and not isinstance(value, enum.Enum):
                 return clean(value)
             if isinstance(value, (bytes, bytearray)):
@@ -181,9 +175,9 @@ class _Reader:
             if isinstance(value, enum.Enum):
                 return self.read(value.value, depth)
             if isinstance(value, numbers.Integral):
-                return _whole(int(value))
+                return whole(int(value))
             if isinstance(value, numbers.Real):
-                return _real(float(value))
+                return real(float(value))
         if self.convert is not None:
             converted = self.convert(value)
             if converted is not value:
@@ -200,10 +194,10 @@ class _Reader:
             return f"<array of shape {text_of(value.shape)}>"
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return self._mapping(
-                [(name, getattr(value, name, None)) for name in _shown(type(value))], depth, vector=False
+                [(name, getattr(value, name, None)) for name in shown_of(type(value))], depth, vector=False
             )
         if isinstance(fields := getattr(type(value), "model_fields", None), dict):
-            return self._mapping(_model_fields(value, fields), depth, vector=False)
+            return self._mapping(model_fields(value, fields), depth, vector=False)
         return text_of(value)
 
     def _mapping(self, pairs: Iterable[tuple[Any, Any]], depth: int, *, vector: bool) -> dict[str, Any]:
@@ -229,7 +223,7 @@ class _Reader:
         return out
 
     def _sequence(self, values: list[Any] | tuple[Any, ...], depth: int, *, vector: bool) -> Any:
-        if _is_vector(values, named=vector):
+        if is_vector(values, named=vector):
             return f"<vector of {len(values)} numbers>"
         return self._items(values, depth, vector=vector)
 
@@ -247,74 +241,6 @@ class _Reader:
 _NUMBERS = frozenset({int, float, bool})
 _MADE_ANEW = frozenset({list, dict, tuple, Marked})
 """What is copied when it is held, or made by an adapter: it is not met again."""
-
-
-@lru_cache(maxsize=1_000)
-def _is_scalar(kind: type) -> bool:
-    """Whether values of that kind are texts, bytes, members of an enum or numbers: it is asked for every object, and
-    the numbers' own classes answer slowly."""
-    return issubclass(kind, (str, bytes, bytearray, memoryview, enum.Enum, numbers.Integral, numbers.Real))
-
-
-@lru_cache(maxsize=1_000)
-def _shown(kind: type) -> tuple[str, ...]:
-    """The fields of a dataclass that it shows of itself."""
-    return tuple([f.name for f in dataclasses.fields(kind) if f.repr])
-
-
-def _is_flat(values: dict[Any, Any]) -> bool:
-    """Whether these are texts, numbers and None under texts, all as they would be read: as metadata mostly is."""
-    if len(values) > _MOST_FLAT:
-        return False
-    for key, value in values.items():
-        if type(key) is not str or not key.isascii():
-            return False
-        kind = type(value)
-        if kind is str:
-            if not value.isascii():
-                return False
-        elif kind is int:
-            if not -_SMALL_INT < value < _SMALL_INT:
-                return False
-        elif kind is float:
-            if not math.isfinite(value):
-                return False
-        elif kind is not bool and value is not None:
-            return False
-    return True
-
-
-def _whole(value: int) -> int | str:
-    bits = value.bit_length()
-    if bits <= _MAX_INT_BITS:
-        return value
-    return str(value) if bits <= _MAX_DIGITS_BITS else f"<integer of {bits} bits>"
-
-
-def _real(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
-
-
-def _is_vector(value: list[Any] | tuple[Any, ...], *, named: bool) -> bool:
-    """Whether `value` is an embedding: numbers only, and under a name that says so, or long and not all whole."""
-    if len(value) <= (0 if named else _MAX_VECTOR):
-        return False
-    if not all(isinstance(x, numbers.Number) and not isinstance(x, bool) for x in value):
-        return False
-    return named or not all(isinstance(x, numbers.Integral) for x in value)  # whole ones are token ids, positions
-
-
-def _model_fields(model: Any, fields: dict[str, Any]) -> list[tuple[str, Any]]:
-    """A pydantic model's fields from where it keeps them: no serializer of the model's own runs.
-
-    What the model itself leaves out of its dumps or its repr (clients, keys) stays out.
-    """
-    values = {**vars(model), **(getattr(model, "__pydantic_extra__", None) or {})}
-    return [
-        (name, value)
-        for name, value in values.items()
-        if (declared := fields.get(name)) is None or (not getattr(declared, "exclude", None) and declared.repr)
-    ]
 
 
 def _type_name(value: Any) -> str:
