@@ -221,7 +221,7 @@ def _most(value: Any, limit: int) -> int:
             if total > limit:
                 break
         return total
-    written = json_bytes(value)
+    written = json_bytes(value, limit)
     return limit + 1 if written is None else _MOST_OF_JSON * written
 
 

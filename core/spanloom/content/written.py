@@ -21,10 +21,10 @@ def as_json(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def json_bytes(value: Any) -> int | None:
+def json_bytes(value: Any, most: int) -> int | None:
     """How many bytes of UTF-8 the JSON of a value takes; None for what is not made of plain values.
 
-    That of a dict or a list is kept for the batch: it is about to go out.
+    The JSON of a dict or a list is kept for the batch, where it is no longer than `most`: it is about to go out.
     """
     batch = COPYING.batch
     if batch is not None and (before := batch.written.get(id(value))) is not None:
@@ -33,6 +33,6 @@ def json_bytes(value: Any) -> int | None:
         written = orjson.dumps(value)
     except TypeError:
         return None
-    if batch is not None and ((kind := type(value)) is dict or kind is list):
+    if batch is not None and len(written) <= most and ((kind := type(value)) is dict or kind is list):
         batch.written[id(value)] = value, written.decode(), len(written)
     return len(written)
