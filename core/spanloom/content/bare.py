@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 _MOST = 1_000
+_LONGEST = 512  # characters, of all that are known together
 
 
 class Bare:
@@ -25,12 +26,13 @@ class Bare:
         try:
             if names in self._known:
                 return True
-        except TypeError:  # nothing that a set takes
+        except Exception:  # nothing that a set takes
             return False
         for name in names:
             if name and not (type(name) is str and self.one(name)):
                 return False
-        if len(self._known) >= _MOST:  # names that are made up as they go
-            self._known = set()
-        self._known.add(names)
+        if sum([len(name) for name in names if name]) <= _LONGEST:
+            if len(self._known) >= _MOST:  # names that are made up as they go
+                self._known = set()
+            self._known.add(names)
         return True
