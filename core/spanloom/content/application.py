@@ -83,6 +83,22 @@ class Application:
         shown = self.value(categories, value)
         return None if shown is DROPPED else shown
 
+    def once(self, value: Any, decide: Callable[[Any], Any]) -> Any:
+        """What `decide` makes of an object that stands in many spans of a trace: once for the batch, where that is the
+        same again."""
+        known = self._shown
+        if known is None:
+            return decide(value)
+        key = ~id(value)  # what `_unmarked` notes under its id is not decided yet
+        if (before := known.get(key)) is not None:
+            return before[1]
+        failed, self._failed = self._failed, False
+        shown = decide(value)
+        if not self._failed:
+            known[key] = value, shown
+        self._failed = failed or self._failed
+        return shown
+
     def drops(self, category: Category) -> bool:
         """Whether nothing of the category can ever go out."""
         return not shows(self._chain((category,)))

@@ -47,7 +47,7 @@ def _documents(pass_: Application, categories: Categories, value: Any) -> Any:  
 
 
 def _each(pass_: Application, categories: Categories, value: Any) -> Any:
-    return pass_.each(categories[0], value)
+    return pass_.once(value, lambda given: pass_.each(categories[0], given))
 
 
 _WAYS: dict[str, tuple[Way, Categories]] = {

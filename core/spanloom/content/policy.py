@@ -183,7 +183,7 @@ class ContentPolicy:
         if pass_ is None:
             pass_ = self.application(Situation(identity=content.identity) if at is None else at)
         at, who, told = pass_.at, content.identity, content.told
-        shown = Visible(identity=who if who is NOBODY else self._identity(who, pass_))
+        shown = Visible(identity=who if who is NOBODY else pass_.once(who, lambda w: self._identity(w, pass_)))
         if told:
             ways = self._plan().ways(at.kind)
             for name in told:

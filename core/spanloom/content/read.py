@@ -8,7 +8,7 @@ from dataclasses import fields
 from itertools import compress, islice, takewhile
 from math import isfinite
 from operator import attrgetter, is_, is_not
-from typing import Any
+from typing import Any, TypeVar
 
 from ..guard import GUARD
 from ..identity import NOBODY, Identity, Prompt
@@ -26,6 +26,7 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
+from .batch import COPYING
 from .digest import canonical_messages, digest
 from .plain import clean, label, plain, text_of
 from .visible import CONTENT, Visible
@@ -46,7 +47,7 @@ class Reading(Visible):
 
     def __init__(self, content: Content, identity: Identity, tool_description: str | None = None) -> None:
         self._content, self._metadata, self._tool_description = content, identity.metadata, tool_description
-        self.identity = identity if identity is NOBODY else _bounded(identity)
+        self.identity = identity if identity is NOBODY else _once(identity, _bounded)
         # What is not there, as most is, need not be asked for.
         given = (*_first(content), tool_description, *_then(content), identity.metadata or None, content.template)
         self.told = [*compress(_GIVEN, map(is_not, given, _NOTHING_GIVEN))]  # type: ignore[misc]  # there worked out
@@ -68,6 +69,21 @@ def read(content: Content, identity: Identity, tool_description: str | None = No
     """Everything of `content`, as plain values, before any policy. A field that cannot be read is left empty."""
     reading = Reading(content, identity, tool_description)
     return Visible(**{f.name: getattr(reading, f.name) for f in fields(Visible)})
+
+
+_Made = TypeVar("_Made")
+
+
+def _once(given: Any, make: Callable[[Any], _Made]) -> _Made:
+    """What `make` makes of an object that stands beside all spans of a trace: once for a batch."""
+    batch = COPYING.batch
+    if batch is None:
+        return make(given)
+    known = batch.read(make)
+    before = known.get(id(given))
+    if before is None:
+        before = known[id(given)] = given, make(given)
+    return before[1]  # type: ignore[no-any-return]
 
 
 def _bounded(identity: Identity) -> Identity:
@@ -240,8 +256,10 @@ def _object(value: Any) -> dict[str, Any]:
 
 def metadata(given: Any) -> dict[str, Any]:
     """Plain values under short names. Each is read for itself: one that is vast does not cost the others."""
-    if not given:
-        return {}
+    return _once(given, _metadata) if given else {}
+
+
+def _metadata(given: Any) -> dict[str, Any]:
     return {label(key) or "": plain(value) for key, value in islice(dict(given).items(), _MOST_METADATA)}
 
 
