@@ -104,7 +104,7 @@ class Loom:
 
     def after_fork(self) -> None:
         """In a forked child: whatever lock another thread of the parent held, nobody will let go of."""
-        from .content.application import content_after_fork  # noqa: PLC0415  the policies have imported it
+        from .content.failures import content_after_fork  # noqa: PLC0415  the policies have imported it
 
         self._lock = threading.Lock()
         self.recorder.after_fork()
@@ -149,7 +149,7 @@ class Loom:
         waits for it (`waiting`): offered = exported + dropped + failed + queued + sampled_out + waiting. `"sampling"`
         has for each of them its traces: `{name: {kept: {reason: traces}, dropped, early, late_spans}}`.
         """
-        from .content.application import FAILURES  # noqa: PLC0415  the policies have imported it
+        from .content.failures import FAILURES  # noqa: PLC0415  the policies have imported it
 
         counts = {delivery.name: delivery.counts() for _, delivery in self._destinations}
         for tail in self._tails:

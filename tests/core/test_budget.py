@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spanloom import ContentPolicy
-from spanloom.content.budget import fit
+from spanloom.content.budget import _bytes, _cost, _most, fit
 from spanloom.content.read import read
 from spanloom.dialects import messages as shape
 from spanloom.identity import NOBODY
@@ -168,3 +168,26 @@ def test_an_image_written_as_an_address_is_not_sent():
     image = Message("user", (Media("image", "image/png", "data:image/png;base64," + "A" * 100_000),))
     seen = read(Content(input_messages=[image]), NOBODY).input_messages
     assert seen[0].parts[0] == Media("image", "image/png", None, None, 100_022)
+
+
+@given(
+    st.one_of(
+        values,
+        conversations.map(tuple),
+        documents.map(tuple),
+        st.lists(st.builds(ToolDefinition, texts, st.none() | texts, values), max_size=9).map(tuple),
+    ),
+    st.sampled_from([300, 4_000, 64_000]),
+)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_what_is_small_enough_at_a_glance_is_so_when_it_is_weighed(value, limit):
+    exact = _cost(value, _bytes)
+    if _most(value, limit) <= limit:
+        assert exact <= limit
+    if exact <= limit:
+        assert fit(value, limit) == (value, 0)
+
+
+@given(st.text())
+def test_a_text_is_weighed_as_json_has_it(text):
+    assert _bytes(text) == size(text)

@@ -132,6 +132,12 @@ def test_what_is_plain_is_read_as_it_is(value):
     assert repr(plain(once, lambda v: v)) == repr(once)
 
 
+@given(st.dictionaries(st.text(st.characters(exclude_categories=()), max_size=4), anything, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_what_is_read_at_a_glance_is_what_reading_makes_of_it(value):
+    assert repr(plain(value)) == repr(plain(value, lambda v: v))
+
+
 @given(st.text(st.characters(exclude_categories=())))
 def test_clean_text_is_the_same_text_unless_it_has_lone_surrogates(text):
     assert isinstance(clean(text).encode(), bytes)

@@ -10,10 +10,12 @@ from opentelemetry.sdk.trace import SpanProcessor
 from spanloom import ContentPolicy, Langfuse, Otlp, actions
 from spanloom.content import Category
 from spanloom.content.acting import Situation
-from spanloom.content.read import read
+from spanloom.content.batch import together
+from spanloom.content.read import Reading, read
 from spanloom.content.visible import Visible
+from spanloom.identity import Identity, Prompt
 from spanloom.scores import DataType, Score
-from spanloom.step import Message, Text, ToolCall
+from spanloom.step import Content, Message, Text, ToolCall
 
 CANARY = samples.CANARY
 
@@ -152,3 +154,24 @@ def test_metadata_that_is_cut_is_still_json_and_costs_its_neighbours_nothing(con
     assert "x… [" in json.loads(sent["spanloom.metadata.vast"])["texts"][0]
     assert len(sent["spanloom.metadata.vast"]) < 4_100
     assert sent["spanloom.metadata.fine"] == "yes"
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        ContentPolicy.redacted(),
+        ContentPolicy.full(),
+        ContentPolicy.hashed(),
+        ContentPolicy.redacted().replace(metadata=actions.truncate(3)),
+    ],
+)
+def test_whose_a_trace_is_is_decided_for_a_batch_as_it_is_for_a_span(policy):
+    said = {"mail": "write to ann@example.com", "deep": {"list": ["bob@example.com", 1]}, "password": "hunter2"}
+    who = Identity(user_id="u1", tags=("beta", "ann@example.com"), metadata=said, prompt=Prompt("ann@example.com", 3))
+    alone = [policy.apply(Reading(Content(input=said), who)) for _ in range(2)]
+    with together():
+        batched = [policy.apply(Reading(Content(input=said), who)) for _ in range(3)]
+        same = policy.apply(Visible(input=said, metadata=said, identity=who))
+    for shown in (*alone, *batched, same):
+        assert (shown.identity, shown.metadata) == (alone[0].identity, alone[0].metadata)
+        assert shown.truncated == alone[0].truncated or shown is same

@@ -16,7 +16,7 @@ from spanloom.content.budget import _bytes, _cost, _most, fit
 from spanloom.content.digest import canonical_messages
 from spanloom.content.marked import Marked
 from spanloom.content.plain import makes_plain, plain
-from spanloom.content.read import Reading, read
+from spanloom.content.read import Reading, _is_plain, _plain_message, read
 from spanloom.destinations.seen import seen
 from spanloom.identity import NOBODY
 from spanloom.step import (
@@ -149,6 +149,15 @@ def test_the_canonical_text_of_a_conversation_is_its_json(said):
     whole = [[m.role, *map(canonical_part, m.parts)] for m in said]
     expected = json.dumps(whole, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     assert canonical_messages(said) == canonical_messages(said) == expected
+
+
+@given(
+    messages
+    | st.builds(Message, roles, st.lists(st.builds(Text, texts) | st.builds(ToolCallResponse, texts)).map(tuple))
+)
+def test_a_message_that_is_plain_at_a_glance_is_what_reading_makes_of_it(message):
+    if _is_plain(message):
+        assert _plain_message(message) == message
 
 
 def canonical_part(part):

@@ -179,7 +179,7 @@ class Redact:
         return self._text(value, at) if isinstance(value, str) else value
 
     def _object(self, value: dict[str, Any], at: Situation) -> dict[str, Any]:
-        done = self._done(at).objects
+        done = ((at.redactor is self.redactor and at.redacted) or self._done(at)).objects
         known = done.get(id(value))
         if known is not None:
             return known[1]  # type: ignore[no-any-return]
@@ -203,7 +203,7 @@ class Redact:
 
     def _text(self, text: str, at: Situation) -> str:
         # A text stands in many a place of one span, and passes the actions for each of its categories.
-        done = self._done(at)
+        done = (at.redactor is self.redactor and at.redacted) or self._done(at)
         shown = done.texts.get(text)
         if shown is None:
             found = self.redactor.find(text)
@@ -218,8 +218,6 @@ class Redact:
 
     def _done(self, at: Situation) -> Redacted:
         """What was redacted of this trace in this batch, or else of this span."""
-        if at.redactor is self.redactor and at.redacted is not None:
-            return at.redacted
         batch = COPYING.batch
         at.redactor = self.redactor
         if batch is None:

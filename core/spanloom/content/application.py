@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from operator import is_
 from typing import Any
 
-from ..guard import warn_once
 from ..step import (
     Document,
     Media,
@@ -23,45 +20,16 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
-from .acting import DROPPED, PLACEHOLDERS, Action, Custom, Drop, Redact, Situation
+from .acting import DROPPED, Action, Custom, Drop, Redact, Situation
+from .bare import Bare
 from .batch import Known
 from .category import Categories, Category, of_role
 from .digest import canonical_value
+from .failures import FAILURES
 from .marked import Marked
 from .plain import label
 
 Chain = Callable[[Categories], tuple[Action, ...]]
-
-
-class Failures:
-    """Content that was dropped because the action that was to decide on it raised, by action."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def note(self, action: Action, error: Exception) -> None:
-        name = type(action).__name__.lower()
-        with self._lock:
-            self.counts[name] += 1
-        warn_once(
-            f"content:{name}",
-            "spanloom: a content policy's %s(…) failed (%s): what it was to decide on is dropped, and counted",
-            name,
-            type(error).__name__,  # the type alone: an exception's text may hold content
-        )
-
-    def after_fork(self) -> None:
-        self._lock = threading.Lock()
-
-
-FAILURES = Failures()
-
-
-def content_after_fork() -> None:
-    """In a forked child: whatever lock another thread of the parent held, nobody will let go of."""
-    FAILURES.after_fork()
-    PLACEHOLDERS.after_fork()
 
 
 class Application:
@@ -81,7 +49,7 @@ class Application:
         at: Situation,
         lasting: Hashable = None,
         shown: Known | None = None,
-        leaves: Callable[[str], bool] | None = None,
+        leaves: Bare | None = None,
     ) -> None:
         self._chain, self.at, self._lasting, self._shown, self.leaves = chain, at, lasting, shown, leaves
         self._failed = False
@@ -114,6 +82,22 @@ class Application:
     def of(self, categories: Categories, value: Any) -> Any:
         shown = self.value(categories, value)
         return None if shown is DROPPED else shown
+
+    def once(self, value: Any, decide: Callable[[Any], Any]) -> Any:
+        """What `decide` makes of an object that stands in many spans of a trace: once for the batch, where that is the
+        same again."""
+        known = self._shown
+        if known is None:
+            return decide(value)
+        key = ~id(value)  # what `_unmarked` notes under its id is not decided yet
+        if (before := known.get(key)) is not None:
+            return before[1]
+        failed, self._failed = self._failed, False
+        shown = decide(value)
+        if not self._failed:
+            known[key] = value, shown
+        self._failed = failed or self._failed
+        return shown
 
     def drops(self, category: Category) -> bool:
         """Whether nothing of the category can ever go out."""
@@ -150,7 +134,7 @@ class Application:
 
     def called(self, name: Any) -> Any:
         """What of a name goes out, whole: of code and of configuration, which come again with every span."""
-        if self.leaves is not None and type(name) is str and self.leaves(name):
+        if self.leaves is not None and type(name) is str and self.leaves.one(name):
             return name
         return self.of(_NAMES, name)
 

@@ -42,13 +42,13 @@ class Redacted:
 class Batch:
     """What came of the values of one batch. Nothing in it is changed by anybody."""
 
-    __slots__ = ("_read", "_redacted", "_shown", "costs", "sizes")
+    __slots__ = ("_read", "_redacted", "_shown", "costs", "written")
 
     def __init__(self) -> None:
         self._read: dict[Any, Known] = {}
         self._shown: dict[Any, Known] = {}
         self._redacted: dict[Any, Redacted] = {}
-        self.sizes: Known = {}
+        self.written: Known = {}  # the JSON, and its bytes
         self.costs: Known = {}
 
     def read(self, *way: Any) -> Known:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+import orjson
+
 from ..step import (
     Document,
     Media,
@@ -21,6 +23,7 @@ from ..step import (
 )
 from .batch import COPYING, Known
 from .walk import map_text, texts
+from .written import json_bytes
 
 ATTRIBUTE_BYTES = 64 * 1024
 """The default budget of one attribute, in bytes of UTF-8."""
@@ -57,9 +60,9 @@ def fit(value: Any, limit: int) -> tuple[Any, int]:
     def size(text: str) -> int:
         return len(text) if len(text) > limit else _bytes(text)  # too long in any case: no need to measure
 
-    batch = COPYING.batch
-    if _most(value, limit, None if batch is None else batch.sizes) <= limit:
+    if _most(value, limit) <= limit:
         return value, 0
+    batch = COPYING.batch
     if (_cost(value, size) if batch is None else _known_cost(value, limit, size, batch.costs)) <= limit:
         return value, 0
     pruning = _Pruning()
@@ -197,61 +200,29 @@ def _mark(like: Any, count: int) -> Any:
 
 
 _MOST_OF_A_CHARACTER = 6  # bytes in JSON: \u001f
+_MOST_OF_JSON = 2  # `_cost` counts a byte more for each value than its JSON takes, and a few for a number or a record
 
 
-def _most(value: Any, limit: int, known: Known | None = None) -> int:
+def _most(value: Any, limit: int) -> int:
     """No less than `_cost` counts with the true size of every text; some number over `limit` where that is passed.
 
-    It takes no look into texts, and nearly everything fits by it. `known` are the sizes of the batch's objects.
+    It takes no look into texts, or leaves it to an encoder in C; and nearly everything fits by it.
     """
     kind = type(value)
     if kind is str:
         return _MOST_OF_A_CHARACTER * len(value) + 3
-    if kind is dict:
-        if known is not None and (before := known.get(id(value))) is not None:
-            return before[1]  # type: ignore[no-any-return]
+    if kind is tuple and value and type(value[0]) is Message:
         total = 2
-        for key, inner in value.items():
-            total += _MOST_OF_A_CHARACTER * len(key) + 4
-            if type(inner) is str:
-                total += _MOST_OF_A_CHARACTER * len(inner) + 3
-            else:
-                total += 25 if inner is None else _most(inner, limit, known)
-            if total > limit:
-                return total
-        if known is not None:
-            known[id(value)] = value, total
-        return total
-    if kind is list or kind is tuple:
-        total = 2
-        for inner in value:
-            size = inner.made.get("bytes") if type(inner) is Message else None
-            total += (_most(inner, limit, known) if size is None else size) + 1
+        for message in value:
+            size = message.made.get("bytes")  # its true size, once: it comes again with each turn of its chat
+            if size is None:
+                size = message.made["bytes"] = _cost(message, _bytes)
+            total += size + 1
             if total > limit:
                 break
         return total
-    if kind is float or value is None or value is True or value is False:
-        return 25
-    if kind is int:
-        return 25 if -(1 << 63) < value < 1 << 63 else limit + 1
-    if kind is Message:  # its true size, once: the same message comes again with each turn of its chat
-        size = value.made.get("bytes")
-        if size is None:
-            size = _most_of_record(value, limit)
-            if size <= limit:
-                size = value.made["bytes"] = _cost(value, _bytes)
-        return int(size)
-    return _most_of_record(value, limit) if kind in _CUTTABLE else limit + 1
-
-
-def _most_of_record(value: Any, limit: int) -> int:
-    total = 20
-    for name in _NAMES_OF[type(value)]:
-        if (inner := getattr(value, name)) is not None:
-            total += len(name) + 6 + _most(inner, limit)
-            if total > limit:
-                break
-    return total
+    written = json_bytes(value, limit)
+    return limit + 1 if written is None else _MOST_OF_JSON * written
 
 
 def _least(value: Any) -> int:
@@ -262,6 +233,8 @@ def _cost(value: Any, measure: Measure) -> int:
     """About how many bytes `value` takes as JSON, each of its texts counted as `measure` says."""
     if isinstance(value, str):
         return measure(value) + 1
+    if type(value) is Text:
+        return _OF_A_TEXT + measure(value.content)
     if isinstance(value, dict):
         return 2 + sum(_bytes(k) + 2 + _cost(v, measure) for k, v in value.items())
     if isinstance(value, (list, tuple)):
@@ -301,11 +274,15 @@ def _known_cost(value: Any, limit: int, measure: Measure, known: Known) -> int:
     return cost
 
 
+_OF_A_TEXT = 20 + len("content") + 6 + 1
+
+
 def _bytes(text: str) -> int:
     """Bytes of `text` in JSON, quotes and escapes included."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return len(text) + 2
-    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace"))
+    try:
+        return len(orjson.dumps(text))
+    except TypeError:  # lone surrogates
+        return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _head(text: str, size: int) -> str:

@@ -10,6 +10,8 @@ import hmac
 import json
 from typing import Any
 
+import orjson
+
 from ..step import Message, OtherPart, Part, Reasoning, Text, ToolCall, ToolCallResponse
 
 
@@ -38,22 +40,52 @@ def canonical_messages(messages: tuple[Message, ...]) -> str:
 _json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
+def _text(text: str) -> str:
+    """`_json` of a text, many times as fast."""
+    try:
+        return orjson.dumps(text).decode()
+    except TypeError:  # lone surrogates
+        return _json(text)
+
+
+def _value(value: Any) -> str:
+    """`_json` of a plain value. It is `json` that says how numbers with a point are spelt."""
+    if type(value) is str:
+        return _text(value)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if _is_spelt_alike(value) else _json(value)
+    except TypeError:
+        return _json(value)
+
+
+def _is_spelt_alike(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return _ALIKE.issuperset(map(type, value)) and all(map(_is_spelt_alike, value.values()))
+    if kind is list:
+        return all(map(_is_spelt_alike, value))
+    return kind in _ALIKE or kind is int or kind is bool or value is None
+
+
+_ALIKE = frozenset({str})
+
+
 def _message(message: Message) -> str:
     """The JSON of `[role, part…]`, kept on the message: what is said again in the next turn has it."""
-    made = message.made["canonical"] = f"[{','.join([_json(message.role), *map(_part, message.parts)])}]"
+    made = message.made["canonical"] = f"[{','.join([_text(message.role), *map(_part, message.parts)])}]"
     return made
 
 
 def _part(part: Part) -> str:
     match part:
         case Text(content):
-            return f'["text",{_json(content)}]'  # a text takes the encoder's short way: nothing is set up for it
+            return f'["text",{_text(content)}]'
         case Reasoning(content):
-            return f'["reasoning",{_json(content)}]'
+            return f'["reasoning",{_text(content)}]'
         case ToolCall(name, arguments):
-            return _json(["tool_call", name, arguments])
+            return f'["tool_call",{_text(name)},{_value(arguments)}]'
         case ToolCallResponse(response):
-            return _json(["tool_call_response", response])
+            return f'["tool_call_response",{_value(response)}]'
         case OtherPart(type, value):
             return _json([type, value])
     return _json([part.modality, part.mime_type, part.uri, part.file_id, part.size])

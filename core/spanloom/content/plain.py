@@ -9,25 +9,20 @@ from __future__ import annotations
 import array
 import dataclasses
 import enum
-import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
 from traceback import TracebackException
 from typing import Any, TypeVar
 
 from .batch import COPYING
+from .kinds import SMALL_INT, is_flat, is_scalar, is_vector, model_fields, real, shown_of, whole
 from .marked import Marked
 
 _MAX_DEPTH = 16
 _MAX_FRAMES = 64
 _MAX_NODES = 20_000
 _MAX_LABEL = 256
-_MAX_VECTOR = 16
-_MAX_INT_BITS = 63
-_SMALL_INT = 1 << _MAX_INT_BITS
-_MAX_DIGITS_BITS = 4096  # beyond, CPython refuses to write the digits
 _VECTOR_KEYS = ("embedding", "embeddings", "embedding_dict", "vector", "vectors")
 
 Convert = Callable[[Any], Any]
@@ -48,6 +43,8 @@ def plain(value: Any, convert: Convert | None = None, *, marks: bool = False) ->
     kind = type(value)
     if kind is str and value.isascii():
         return value
+    if kind is dict and convert is None and is_flat(flat := value.copy()):
+        return flat
     return _Reader(convert, marks=marks).read(value, 0)
 
 
@@ -110,11 +107,10 @@ class _Reader:
         if kind is str:
             return value if value.isascii() else clean(value)
         if kind is int:
-            return value if -_SMALL_INT < value < _SMALL_INT else _whole(value)
+            return value if -SMALL_INT < value < SMALL_INT else whole(value)
         if kind is float:
-            return _real(value)
-        me = id(value)
-        if me in self.path:
+            return real(value)
+        if id(value) in self.path:
             self.broken += 1
             return "<circular>"
         if depth >= _MAX_DEPTH:
@@ -122,6 +118,9 @@ class _Reader:
             return "<too deep>"
         if depth > self.deepest:  # noqa: PLR1730 - a call costs more, and it is done for every container
             self.deepest = depth
+        if kind is Marked:  # made by an adapter a moment ago: it is on no path
+            said = self.read(value.value, depth, vector=vector)
+            return said if not self.marks else value if said is value.value else Marked(value.category, said)
         if self.known is not None and not vector and kind not in _MADE_ANEW:
             return self._once(value, depth)
         return self._read(value, depth, vector=vector)
@@ -149,7 +148,10 @@ class _Reader:
         try:
             if kind is list:
                 return self._sequence(value, depth + 1, vector=vector)
-            if kind is dict and self.convert is None:
+            if kind is dict:
+                converted = value if self.convert is None else self.convert(value)
+                if converted is not value:
+                    return self.read(converted, depth + 1)
                 return self._mapping(value.items(), depth + 1, vector=vector)
             return self._other(value, depth + 1, vector=vector)
         except Exception:  # another library's iterator or property may raise anything
@@ -160,10 +162,10 @@ class _Reader:
 
     def _other(self, value: Any, depth: int, *, vector: bool) -> Any:
         kind = type(value)
-        if kind is Marked or isinstance(value, Marked):
+        if isinstance(value, Marked):
             inner = self.read(value.value, depth - 1, vector=vector)
             return Marked(value.category, inner) if self.marks else inner
-        if kind is not dict and kind is not tuple and (value.__class__ is not kind or _is_scalar(kind)):
+        if kind is not tuple and (value.__class__ is not kind or is_scalar(kind)):
             if isinstance(value, str) and not isinstance(value, enum.Enum):
                 return clean(value)
             if isinstance(value, (bytes, bytearray)):
@@ -173,14 +175,14 @@ class _Reader:
             if isinstance(value, enum.Enum):
                 return self.read(value.value, depth)
             if isinstance(value, numbers.Integral):
-                return _whole(int(value))
+                return whole(int(value))
             if isinstance(value, numbers.Real):
-                return _real(float(value))
+                return real(float(value))
         if self.convert is not None:
             converted = self.convert(value)
             if converted is not value:
                 return self.read(converted, depth)
-        if kind is dict or isinstance(value, Mapping):
+        if isinstance(value, Mapping):
             return self._mapping(value.items(), depth, vector=vector)
         if isinstance(value, (list, tuple)):
             return self._sequence(value, depth, vector=vector)
@@ -191,10 +193,11 @@ class _Reader:
         if hasattr(value, "shape") and hasattr(value, "dtype"):
             return f"<array of shape {text_of(value.shape)}>"
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            shown = [f.name for f in dataclasses.fields(value) if f.repr]
-            return self._mapping(((name, getattr(value, name, None)) for name in shown), depth, vector=False)
+            return self._mapping(
+                [(name, getattr(value, name, None)) for name in shown_of(type(value))], depth, vector=False
+            )
         if isinstance(fields := getattr(type(value), "model_fields", None), dict):
-            return self._mapping(_model_fields(value, fields), depth, vector=False)
+            return self._mapping(model_fields(value, fields), depth, vector=False)
         return text_of(value)
 
     def _mapping(self, pairs: Iterable[tuple[Any, Any]], depth: int, *, vector: bool) -> dict[str, Any]:
@@ -213,12 +216,14 @@ class _Reader:
                 out[name] = value
             elif value is None:
                 out[name] = None
+            elif type(value) in _NUMBERS:
+                out[name] = self.read(value, depth)
             else:
                 out[name] = self.read(value, depth, vector=vector or name.lower().endswith(_VECTOR_KEYS))
         return out
 
     def _sequence(self, values: list[Any] | tuple[Any, ...], depth: int, *, vector: bool) -> Any:
-        if _is_vector(values, named=vector):
+        if is_vector(values, named=vector):
             return f"<vector of {len(values)} numbers>"
         return self._items(values, depth, vector=vector)
 
@@ -233,48 +238,9 @@ class _Reader:
         return out
 
 
+_NUMBERS = frozenset({int, float, bool})
 _MADE_ANEW = frozenset({list, dict, tuple, Marked})
 """What is copied when it is held, or made by an adapter: it is not met again."""
-
-
-@lru_cache(maxsize=1_000)
-def _is_scalar(kind: type) -> bool:
-    """Whether values of that kind are texts, bytes, members of an enum or numbers: it is asked for every object, and
-    the numbers' own classes answer slowly."""
-    return issubclass(kind, (str, bytes, bytearray, memoryview, enum.Enum, numbers.Integral, numbers.Real))
-
-
-def _whole(value: int) -> int | str:
-    bits = value.bit_length()
-    if bits <= _MAX_INT_BITS:
-        return value
-    return str(value) if bits <= _MAX_DIGITS_BITS else f"<integer of {bits} bits>"
-
-
-def _real(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
-
-
-def _is_vector(value: list[Any] | tuple[Any, ...], *, named: bool) -> bool:
-    """Whether `value` is an embedding: numbers only, and under a name that says so, or long and not all whole."""
-    if len(value) <= (0 if named else _MAX_VECTOR):
-        return False
-    if not all(isinstance(x, numbers.Number) and not isinstance(x, bool) for x in value):
-        return False
-    return named or not all(isinstance(x, numbers.Integral) for x in value)  # whole ones are token ids, positions
-
-
-def _model_fields(model: Any, fields: dict[str, Any]) -> list[tuple[str, Any]]:
-    """A pydantic model's fields from where it keeps them: no serializer of the model's own runs.
-
-    What the model itself leaves out of its dumps or its repr (clients, keys) stays out.
-    """
-    values = {**vars(model), **(getattr(model, "__pydantic_extra__", None) or {})}
-    return [
-        (name, value)
-        for name, value in values.items()
-        if (declared := fields.get(name)) is None or (not getattr(declared, "exclude", None) and declared.repr)
-    ]
 
 
 def _type_name(value: Any) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import compress
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Self
@@ -13,22 +14,21 @@ from ..errors import ConfigurationError
 from ..identity import NOBODY, Identity, Prompt
 from ..scores import Score
 from . import actions as act
-from .acting import Action, Drop, Hash, Keep, Redact, Reference, Situation, as_key, chain, combined
+from .acting import Action, Reference, Situation, as_key, chain, combined
 from .application import Application, shows
 from .batch import COPYING
 from .budget import ATTRIBUTE_BYTES, fit
-from .category import Categories, Category, places
-from .digest import canonical_messages, canonical_value, digest
+from .category import Categories, Category
+from .digest import canonical_messages, digest
 from .keeping import Keeper
 from .plain import label
-from .redaction.remembered import Remembered
-from .visible import Visible
+from .plan import Plan, Rules
+from .visible import CONTENT, HASHED, Visible
 
 _C = Category
-_Rules = Mapping[Category, tuple[Action, ...]]
 
 
-def _rules(default: Action, **others: Action) -> _Rules:
+def _rules(default: Action, **others: Action) -> Rules:
     return MappingProxyType({c: (others.get(c.value, default),) for c in Category})
 
 
@@ -38,49 +38,7 @@ _REDACTED = _rules(act.redact(), identity=act.keep)
 _FULL = _rules(act.keep)
 _ON_THE_SPAN = {_C.NAMES, _C.TAGS, _C.IDENTITY, _C.SCORE_COMMENTS}
 
-_SAID = (_C.SYSTEM_PROMPT, _C.USER_PROMPT, _C.COMPLETION, _C.REASONING, _C.TOOL_ARGUMENTS, _C.TOOL_RESULTS)
-_PURE = (Drop, Keep, Hash, Redact)
-
-_FIELDS = (
-    "input", "output", "input_messages", "output_messages", "tool_definitions", "tool_description", "arguments",
-    "result", "query", "documents", "prompt_variables", "error_message", "error_stack", "metadata",
-)  # fmt: skip
-_values = attrgetter(*_FIELDS)
-
-
-class _Plan:
-    """What a policy's rules say of every span, worked out once.
-
-    `dropped` are the categories of which nothing can go out; `says` whether anything of a message can. `lasting` is the
-    key under which a message keeps what was decided on it; None where that is not the same again within its trace, or
-    leaves something elsewhere. `again` is the same for any object, which may hold what is of any category. `leaves`
-    knows names that go out as they are; `keeps` says whether anything goes to a vault.
-    """
-
-    __slots__ = ("again", "dropped", "keeps", "lasting", "leaves", "says")
-
-    def __init__(self, rules: _Rules) -> None:
-        self.dropped = frozenset(c for c in Category if not shows(rules[c]))
-        self.says = not self.dropped.issuperset(_SAID)
-        pure = all(isinstance(action, _PURE) for c in (*_SAID, _C.NAMES) for action in rules[c])
-        self.lasting = object() if pure else None
-        self.again = self.lasting if all(isinstance(a, _PURE) for chain in rules.values() for a in chain) else None
-        self.leaves = _leaving(rules[_C.NAMES])
-        self.keeps = any(isinstance(a, Reference) for chain in rules.values() for a in chain)
-
-
-def _leaving(names: tuple[Action, ...]) -> Callable[[str], bool] | None:
-    """What tells, of a name, that these actions leave it as it is; it may say no of one that they do leave."""
-    if len(names) != 1:
-        return None
-    action = names[0]
-    if type(action) is Keep:
-        return _any_name
-    return action.redactor.is_bare if type(action) is Redact and isinstance(action.redactor, Remembered) else None
-
-
-def _any_name(name: str) -> bool:  # noqa: ARG001
-    return True
+_values = attrgetter(*CONTENT)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,13 +57,13 @@ class ContentPolicy:
     attribute. An action that fails drops the content, says so once and counts it: the span still goes.
     """
 
-    rules: _Rules = field(default_factory=lambda: _NONE)
+    rules: Rules = field(default_factory=lambda: _NONE)
     hashes: bool = False
     hash_key: bytes | None = field(default=None, repr=False)
     structure: tuple[str, ...] = ()
     attribute_bytes: int = ATTRIBUTE_BYTES
     _combined: dict[Categories, tuple[Action, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _planned: dict[str, _Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _planned: dict[str, Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         """What happens to which categories; no key."""
@@ -224,44 +182,17 @@ class ContentPolicy:
         """
         if pass_ is None:
             pass_ = self.application(Situation(identity=content.identity) if at is None else at)
-        at, plan = pass_.at, self._plan()
-        dropped = plan.dropped
-        given, answered = places(at.kind)
-        who = content.identity
-        shown = Visible(identity=who if who is NOBODY else self._identity(who, pass_))
-        # A field is read when it is asked for: what this policy drops is not.
-        if dropped.isdisjoint(given) and (value := content.input) is not None:
-            shown.input = pass_.of(given, value)
-        if dropped.isdisjoint(answered) and (value := content.output) is not None:
-            shown.output = pass_.of(answered, value)
-        if plan.says:
-            if messages := content.input_messages:
-                shown.input_messages = pass_.messages(messages)
-            if messages := content.output_messages:
-                shown.output_messages = pass_.messages(messages)
-        if _C.TOOL_DEFINITIONS not in dropped:
-            if tools := content.tool_definitions:
-                shown.tool_definitions = pass_.tools(tools)
-            if (value := content.tool_description) is not None:
-                shown.tool_description = pass_.one(_C.TOOL_DEFINITIONS, value)
-        if _C.TOOL_ARGUMENTS not in dropped and (value := content.arguments) is not None:
-            shown.arguments = pass_.one(_C.TOOL_ARGUMENTS, value)
-        if _C.TOOL_RESULTS not in dropped and (value := content.result) is not None:
-            shown.result = pass_.one(_C.TOOL_RESULTS, value)
-        if _C.RETRIEVAL_QUERIES not in dropped and (value := content.query) is not None:
-            shown.query = _as_text(pass_.one(_C.RETRIEVAL_QUERIES, value))
-        if _C.DOCUMENTS not in dropped and (documents := content.documents):
-            shown.documents = pass_.documents(documents)
-        if _C.PROMPT_VARIABLES not in dropped and (value := content.prompt_variables) is not None:
-            shown.prompt_variables = pass_.one(_C.PROMPT_VARIABLES, value)
-        if _C.EXCEPTION_TEXT not in dropped:
-            if (value := content.error_message) is not None:
-                shown.error_message = _as_text(pass_.one(_C.EXCEPTION_TEXT, value))
-            if (value := content.error_stack) is not None:
-                shown.error_stack = _as_text(pass_.one(_C.EXCEPTION_TEXT, value))
-        if _C.METADATA not in dropped and (metadata := content.metadata):
-            shown.metadata = pass_.each(_C.METADATA, metadata)
-        self._hash(content, shown)
+        at, who, told = pass_.at, content.identity, content.told
+        shown = Visible(identity=who if who is NOBODY else pass_.once(who, lambda w: self._identity(w, pass_)))
+        if told:
+            ways = self._plan().ways(at.kind)
+            for name in told:
+                # A field is read when it is asked for: what this policy drops is not.
+                if (way := ways.get(name)) is not None and (value := getattr(content, name)) is not None:
+                    decide, categories = way
+                    setattr(shown, name, decide(pass_, categories, value))
+            if self.hashes and not HASHED.isdisjoint(told):
+                self._hash(content, shown)
         shown.truncated = at.cut
         return shown
 
@@ -271,12 +202,9 @@ class ContentPolicy:
         cut = 0
         limit = self.attribute_bytes
         values = _values(shown)
-        if not any(values):
-            return shown
-        for name, value in zip(_FIELDS, values, strict=True):
-            if value:
-                changed[name], here = fit(value, limit)
-                cut += here
+        for name, value in compress(zip(CONTENT, values, strict=True), values):
+            changed[name], here = fit(value, limit)
+            cut += here
         return replace(shown, **changed, truncated=shown.truncated + cut) if cut else shown
 
     def score(self, score: Score) -> Score | None:
@@ -303,9 +231,9 @@ class ContentPolicy:
         """Whether the user says that this attribute holds no content."""
         return any(fnmatchcase(attribute, pattern) for pattern in self.structure)
 
-    def _plan(self) -> _Plan:
+    def _plan(self) -> Plan:
         if (plan := self._planned.get("plan")) is None:
-            plan = self._planned["plan"] = _Plan(self.rules)
+            plan = self._planned["plan"] = Plan(self.rules)
         return plan
 
     def _identity(self, who: Identity, pass_: Application) -> Identity:
@@ -323,8 +251,6 @@ class ContentPolicy:
         )
 
     def _hash(self, content: Visible, shown: Visible) -> None:
-        if not self.hashes:
-            return
         key = self.hash_key
         if key is None:
             shown.prompt_hash, shown.completion_hash = content.prompt_hash, content.completion_hash
@@ -338,11 +264,6 @@ class ContentPolicy:
                 (content.output_messages, content.completion_hash),
             )
         )
-
-
-def _as_text(value: Any) -> Any:
-    """A field that is a text may be made something else of by `custom`."""
-    return value if value is None or isinstance(value, str) else canonical_value(value)
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:

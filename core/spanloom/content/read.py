@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from itertools import islice, takewhile
-from operator import is_
-from typing import Any
+from itertools import compress, islice, takewhile
+from math import isfinite
+from operator import attrgetter, is_, is_not
+from typing import Any, TypeVar
 
 from ..guard import GUARD
 from ..identity import NOBODY, Identity, Prompt
 from ..step import (
-    NOTHING,
     Content,
     Deferred,
     Document,
@@ -26,9 +26,10 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
+from .batch import COPYING
 from .digest import canonical_messages, digest
 from .plain import clean, label, plain, text_of
-from .visible import Visible
+from .visible import CONTENT, Visible
 
 _MOST_ITEMS = 10_000
 _MOST_TAGS = 100
@@ -42,42 +43,14 @@ class Reading(Visible):
     It reads without locks: one thread at a time. A field that cannot be read is left empty.
     """
 
-    __slots__ = ("_content", "_metadata", "_tool_description")
+    __slots__ = ("_content", "_metadata", "_tool_description", "told")
 
     def __init__(self, content: Content, identity: Identity, tool_description: str | None = None) -> None:
         self._content, self._metadata, self._tool_description = content, identity.metadata, tool_description
-        self.identity = identity if identity is NOBODY else _bounded(identity)
-        # What is not there, as most is, needs no reading later. One by one: it is done for every span.
-        if content.input is None:
-            self.input = None
-        if content.output is None:
-            self.output = None
-        if content.input_messages is _NONE:
-            self.input_messages, self.prompt_hash = _NONE, None
-            if content.template is _NONE:
-                self.template, self.template_hash = _NONE, None
-        if content.output_messages is _NONE:
-            self.output_messages, self.completion_hash = _NONE, None
-        if content.tool_definitions is _NONE:
-            self.tool_definitions = _NONE
-        if content.arguments is None:
-            self.arguments = None
-        if content.result is None:
-            self.result = None
-        if content.query is None:
-            self.query = None
-        if content.documents is _NONE:
-            self.documents = _NONE
-        if content.prompt_variables is None:
-            self.prompt_variables = None
-        if content.error_message is None:
-            self.error_message = None
-        if content.error_stack is None:
-            self.error_stack = None
-        if tool_description is None:
-            self.tool_description = None
-        if not identity.metadata:
-            self.metadata = NOTHING
+        self.identity = identity if identity is NOBODY else _once(identity, _bounded)
+        # What is not there, as most is, need not be asked for.
+        given = (*_first(content), tool_description, *_then(content), identity.metadata or None, content.template)
+        self.told = [*compress(_GIVEN, map(is_not, given, _NOTHING_GIVEN))]  # type: ignore[misc]  # there worked out
 
     def __getattr__(self, name: str) -> Any:  # a field that is not set yet
         make = _FIELDS.get(name)
@@ -96,6 +69,21 @@ def read(content: Content, identity: Identity, tool_description: str | None = No
     """Everything of `content`, as plain values, before any policy. A field that cannot be read is left empty."""
     reading = Reading(content, identity, tool_description)
     return Visible(**{f.name: getattr(reading, f.name) for f in fields(Visible)})
+
+
+_Made = TypeVar("_Made")
+
+
+def _once(given: Any, make: Callable[[Any], _Made]) -> _Made:
+    """What `make` makes of an object that stands beside all spans of a trace: once for a batch."""
+    batch = COPYING.batch
+    if batch is None:
+        return make(given)
+    known = batch.read(make)
+    before = known.get(id(given))
+    if before is None:
+        before = known[id(given)] = given, make(given)
+    return before[1]  # type: ignore[no-any-return]
 
 
 def _bounded(identity: Identity) -> Identity:
@@ -170,8 +158,7 @@ def _message(given: Any) -> Message:
         return given
     if known is not None:
         return known  # type: ignore[no-any-return]
-    made = _plain_message(given)
-    if _is(made, given):
+    if _is_plain(given) or _is(made := _plain_message(given), given):
         given.made["plain"] = _ITSELF  # not the message: it would be a circle, for the collector
         return given
     given.made["plain"] = made
@@ -180,6 +167,25 @@ def _message(given: Any) -> Message:
 
 
 _ITSELF = object()
+
+
+def _is_plain(m: Message) -> bool:
+    """Whether a message has nothing but short names and ASCII text, as most have. It may say no of a plain one."""
+    role, parts, name, reason = m.role, m.parts, m.name, m.finish_reason
+    if type(role) is not str or not role or label(role) is not role or (name is not None and _name(name) is not name):
+        return False
+    if label(reason) is not reason or type(parts) is not tuple or len(parts) > _MOST_ITEMS:
+        return False
+    for part in parts:
+        if type(part) is Text:
+            said = part.content
+        elif type(part) is ToolCallResponse and label(part.id) is part.id:
+            said = part.response
+        else:
+            return False
+        if type(said) is not str or not said.isascii():
+            return False
+    return True
 
 
 def _is(made: Message, given: Message) -> bool:
@@ -210,7 +216,8 @@ def _part(part: Part) -> Part:
         case ToolCall(name, arguments, id):
             return ToolCall(_name(name) or "", plain(arguments), label(id))
         case ToolCallResponse(response, id):
-            return ToolCallResponse(plain(response), label(id))
+            said, call = plain(response), label(id)
+            return part if said is response and call is id else ToolCallResponse(said, call)
         case Media(modality, mime_type, uri, file_id, size):
             if isinstance(uri, str) and uri.startswith("data:"):  # the thing itself, written as an address
                 size = len(uri) if size is None else size
@@ -237,8 +244,8 @@ def _each(value: Any) -> Iterator[Any]:
 
 
 def _number(value: Any) -> float | None:
-    if value is None:
-        return None
+    if value is None or (type(value) is float and isfinite(value)):
+        return value
     value = plain(value)
     return value if isinstance(value, (int, float)) else None
 
@@ -249,8 +256,10 @@ def _object(value: Any) -> dict[str, Any]:
 
 def metadata(given: Any) -> dict[str, Any]:
     """Plain values under short names. Each is read for itself: one that is vast does not cost the others."""
-    if not given:
-        return {}
+    return _once(given, _metadata) if given else {}
+
+
+def _metadata(given: Any) -> dict[str, Any]:
     return {label(key) or "": plain(value) for key, value in islice(dict(given).items(), _MOST_METADATA)}
 
 
@@ -274,7 +283,9 @@ def _hash(name: str) -> Callable[[Reading], str | None]:
     return make
 
 
-_NONE: tuple[Any, ...] = ()  # the empty tuple is one object
+_GIVEN = (*CONTENT, "template")
+_first, _then = attrgetter(*CONTENT[:5]), attrgetter(*CONTENT[6:-1])  # of a `Content`, which has no `tool_description`
+_NOTHING_GIVEN = [None if name in ("tool_description", "metadata") else getattr(Content(), name) for name in _GIVEN]
 _FIELDS: dict[str, Callable[[Reading], Any]] = {
     "input": _of("input", _marked),
     "output": _of("output", _marked),

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from ..identity import NOBODY, Identity
 from ..step import Document, Message, ToolDefinition
 from .keeping import Kept
+
+CONTENT = (
+    "input", "output", "input_messages", "output_messages", "tool_definitions", "tool_description", "arguments",
+    "result", "query", "documents", "prompt_variables", "error_message", "error_stack", "metadata",
+)  # fmt: skip
+"""The fields that a policy decides on, in the order in which it does."""
+
+HASHED = frozenset({"input_messages", "output_messages", "template", "prompt_hash", "template_hash", "completion_hash"})
+"""The fields that hashes are of, or that are hashes."""
 
 
 @dataclass(slots=True)
@@ -37,3 +47,12 @@ class Visible:
     truncated: int = 0
     kept: list[Kept] = field(default_factory=list)  # what vaults were asked to keep of this span
     vault_status: str | None = None  # "stored" or "unavailable", where a vault was asked
+
+    @property
+    def told(self) -> list[str]:
+        """Those of the fields of `CONTENT` and of `HASHED` in which there is something, in that order."""
+        return [name for name, value in zip(_TOLD, _values(self), strict=True) if value is not None and value != ()]
+
+
+_TOLD = (*CONTENT, *sorted(HASHED.difference(CONTENT)))
+_values = attrgetter(*_TOLD)

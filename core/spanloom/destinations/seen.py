@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
 from opentelemetry.trace import Link
@@ -25,18 +23,12 @@ from ..dialects import genai, others
 from ..ended import Ended
 from ..guard import GUARD
 from ..scores import Score
-from ..step import Event as StepEvent
 from ..step import Kind, Step
+from .names import named as _named
+from .names import nameless, text_only
 
 _NAMES: Categories = (Category.NAMES,)
 _ERROR: Categories = (Category.EXCEPTION_TEXT,)
-_WHO: Categories = (Category.IDENTITY,)
-_STEP_NAMES = ("name", "tool_name", "agent_name", "workflow_name", "data_source_id", "root_name")
-_names_in_a_step = attrgetter(*_STEP_NAMES)
-_LABEL = 256  # characters: no label is cut there
-_PLACE = "checkpoint_ns"  # of LangGraph: names of nodes, each with the id of its task, which is new with every step
-_TASK = re.compile(":[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![^|])")
-_THREAD = "thread"  # of LangGraph: the session
 _VAULT_SECONDS = 5.0
 
 OwnEvent = tuple[str, int, dict[str, Any]]
@@ -159,7 +151,7 @@ def _decided(ended: Ended, policy: ContentPolicy) -> Seen:
         return shown
     except Exception as error:
         _swallow("spanloom.content.decide", error)
-    return Seen(span.kind.name.lower(), _nameless(step), Visible())
+    return Seen(span.kind.name.lower(), nameless(step), Visible())
 
 
 def _note_others(
@@ -173,7 +165,7 @@ def _note_others(
     if span.links:
         shown.links = [_link(link, policy, pass_) for link in span.links]
     if span.status.description is not None:
-        shown.status_description = _text(pass_.of(_ERROR, span.status.description))
+        shown.status_description = text_only(pass_.of(_ERROR, span.status.description))
 
 
 def _event(event: Any, policy: ContentPolicy, pass_: Application) -> OwnEvent:
@@ -191,86 +183,6 @@ def _read(ended: Ended) -> Visible:
             if ended.prompts is not None and step.kind is Kind.LLM:
                 ended.prompts.note(step, ended.content.prompt_hash)
     return ended.content
-
-
-# ---------------------------------------------------------------- names
-def _named(step: Step, pass_: Application) -> Step:
-    """The step with the names that may go out; the step itself where they all may."""
-    changed: dict[str, Any] = {}
-    leaves = pass_.leaves
-    for name, value in zip(_STEP_NAMES, _names_in_a_step(step), strict=True):
-        if not value or (leaves is not None and type(value) is str and leaves(value)):
-            continue
-        if (shown := _text(pass_.called(value))) != value:
-            changed[name] = shown or ("" if name in ("name", "root_name") else None)
-    if step.graph and not _all_left(step.graph, leaves) and (graph := _graph(step.graph, pass_)) != step.graph:
-        changed["graph"] = graph
-    if (stops := step.parameters.get("stop_sequences")) and (shown_stops := _names_of(stops, pass_)) != stops:
-        changed["parameters"] = {**step.parameters, "stop_sequences": shown_stops}
-    if step.events and (events := [_named_event(event, pass_) for event in step.events]) != step.events:
-        changed["events"] = events
-    if not changed:
-        return step
-    return _changed(step, changed)
-
-
-def _all_left(values: Mapping[str, Any], leaves: Callable[[str], bool] | None) -> bool:
-    """Whether `_graph` and `_names_in` would give all of the values back."""
-    if leaves is None or _THREAD in values:
-        return False
-    for key, value in values.items():
-        kind = type(value)
-        if kind is int:
-            continue
-        if kind is not str or len(value) > _LABEL or not value.isascii():
-            return False
-        if not leaves(_TASK.sub(":", value) if key == _PLACE else value):
-            return False
-    return True
-
-
-def _graph(graph: Mapping[str, Any], pass_: Application) -> Mapping[str, Any]:
-    named = _names_in({k: v for k, v in graph.items() if k != _THREAD}, pass_)
-    if (thread := graph.get(_THREAD)) and (shown := _text(pass_.of(_WHO, thread))) is not None:
-        return {**named, _THREAD: shown}
-    return named
-
-
-def _names_of(names: Sequence[Any], pass_: Application) -> list[str]:
-    return [shown for name in names if (shown := _text(pass_.called(label(name)))) is not None]
-
-
-def _names_in(values: Mapping[str, Any], pass_: Application) -> Mapping[str, Any]:
-    """`values` with the texts among them that may go out: in a step's own records they are names."""
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        shown = pass_.called(label(value)) if isinstance(value, str) else value
-        if shown is not None:
-            out[key] = shown
-    return out
-
-
-def _named_event(event: StepEvent, pass_: Application) -> StepEvent:
-    if not event.data or _all_left(event.data, pass_.leaves):
-        return event
-    data = _names_in(event.data, pass_)
-    return event if data == event.data else StepEvent(event.name, event.time_ns, dict(data))
-
-
-def _nameless(step: Step | None) -> Step | None:
-    """The step where nothing could be decided on."""
-    if step is None:
-        return None
-    names = {**dict.fromkeys(_STEP_NAMES[1:-1]), "name": "", "root_name": ""}
-    parameters = {key: value for key, value in step.parameters.items() if key != "stop_sequences"}
-    return _changed(step, {**names, "graph": {}, "events": [], "parameters": parameters})
-
-
-def _changed(step: Step, fields: Mapping[str, Any]) -> Step:
-    other = copy.copy(step)
-    for name, value in fields.items():
-        setattr(other, name, value)
-    return other
 
 
 # ---------------------------------------------------------------- attributes
@@ -315,7 +227,3 @@ def _attribute(shown: Any, given: Any) -> Any:
     if isinstance(shown, (list, dict)) and shown:
         return canonical_value(shown)
     return None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

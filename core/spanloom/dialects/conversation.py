@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..content.written import as_json
 from ..step import Message, ToolCallResponse
 from . import messages as shape
 
@@ -21,7 +22,7 @@ def in_genai(items: Sequence[Message]) -> str:
     for m in items:
         text = m.made.get(_GENAI)
         if text is None:
-            text = m.made[_GENAI] = shape.as_json(shape.message(m))
+            text = m.made[_GENAI] = as_json(shape.message(m))
         texts.append(text)
     return f"[{','.join(texts)}]"
 
@@ -42,7 +43,7 @@ def _chat(items: Sequence[Message]) -> str:
     for m in items:
         text = m.made.get(_CHAT)
         if text is None:  # without its brackets: a message may become several
-            text = m.made[_CHAT] = shape.as_json(shape.chat_messages((m,)))[1:-1]
+            text = m.made[_CHAT] = as_json(shape.chat_messages((m,)))[1:-1]
         texts.append(text)
     return ",".join(texts)
 

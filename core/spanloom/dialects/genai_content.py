@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..content.visible import Visible
+from ..content.written import as_json
 from ..identity import NOBODY
 from ..step import Kind, Outcome, Step
 from . import conversation
@@ -25,14 +26,14 @@ def content(step: Step, visible: Visible, out: Attributes) -> None:
     if visible.input_messages:
         system, said = shape.split_system(visible.input_messages)
         if system:
-            put(out, "gen_ai.system_instructions", shape.as_json(shape.system_instructions(system)))
+            put(out, "gen_ai.system_instructions", as_json(shape.system_instructions(system)))
         if said:
             put(out, "gen_ai.input.messages", conversation.in_genai(said))
     if visible.output_messages:
         answer = shape.output_messages(visible.output_messages, broken=step.outcome in _BROKEN)
-        put(out, "gen_ai.output.messages", shape.as_json(answer))
+        put(out, "gen_ai.output.messages", as_json(answer))
     if visible.tool_definitions:
-        put(out, "gen_ai.tool.definitions", shape.as_json(shape.tool_definitions(visible.tool_definitions)))
+        put(out, "gen_ai.tool.definitions", as_json(shape.tool_definitions(visible.tool_definitions)))
     if visible.tool_description is not None and step.kind is Kind.TOOL:
         put(out, "gen_ai.tool.description", visible.tool_description)
     if visible.arguments is not None:
@@ -48,7 +49,7 @@ def content(step: Step, visible: Visible, out: Attributes) -> None:
     if visible.query is not None:
         put(out, "gen_ai.retrieval.query.text", visible.query)
     if visible.documents:
-        put(out, "gen_ai.retrieval.documents", shape.as_json(shape.documents(visible.documents)))
+        put(out, "gen_ai.retrieval.documents", as_json(shape.documents(visible.documents)))
 
 
 def _identity(visible: Visible, out: Attributes) -> None:
@@ -92,4 +93,4 @@ def hashes(visible: Visible, out: Attributes) -> None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else shape.as_json(value)
+    return value if isinstance(value, str) else as_json(value)

@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind
 
 from ..content.plain import label
 from ..content.visible import Visible
+from ..content.written import as_json
 from ..identity import NOBODY
 from ..step import Kind, Outcome, Step
 from ..usage import Cost
@@ -170,9 +171,9 @@ def _generation(step: Step, visible: Visible, out: Attributes) -> None:
     if step.cache_hit:  # said as zeros: where usage is missing, the server counts the text itself and charges for it
         out["langfuse.observation.usage_details"] = '{"input":0,"output":0}'
     elif step.usage:
-        out["langfuse.observation.usage_details"] = shape.as_json(usage_details(step))
+        out["langfuse.observation.usage_details"] = as_json(usage_details(step))
     if step.cost is not None:
-        out["langfuse.observation.cost_details"] = shape.as_json(cost_details(step.cost))
+        out["langfuse.observation.cost_details"] = as_json(cost_details(step.cost))
     if step.first_token_ns is not None:
         out["langfuse.observation.completion_start_time"] = iso(step.first_token_ns)
     prompt = visible.identity.prompt
@@ -218,15 +219,15 @@ def _input_output(step: Step, visible: Visible, out: Attributes) -> None:
     empty answer is there."""
     given, answer = shape.given_and_answer(step, visible)
     if visible.tool_definitions:
-        chat, tools = conversation.in_chat(visible.input_messages), shape.as_json(_tools(visible))
+        chat, tools = conversation.in_chat(visible.input_messages), as_json(_tools(visible))
         given = f'{{"messages":{chat},"tools":{tools}}}'
     elif visible.input_messages:
         given = conversation.in_chat(visible.input_messages)
     if visible.output_messages:
         answer = conversation.answer_in_chat(visible.output_messages)
     if given is not None or answer is not None:
-        out["langfuse.observation.input"] = given if isinstance(given, str) else shape.as_json(given)
-        out["langfuse.observation.output"] = answer if isinstance(answer, str) else shape.as_json(answer)
+        out["langfuse.observation.input"] = given if isinstance(given, str) else as_json(given)
+        out["langfuse.observation.output"] = answer if isinstance(answer, str) else as_json(answer)
 
 
 def _tools(visible: Visible) -> list[dict[str, Any]]:
@@ -288,7 +289,7 @@ def _observation_metadata(step: Step, visible: Visible, out: Attributes) -> None
         put(
             out,
             "langfuse.observation.metadata.prompt_variables",
-            variables if isinstance(variables, str) else shape.as_json(variables),
+            variables if isinstance(variables, str) else as_json(variables),
         )
 
 

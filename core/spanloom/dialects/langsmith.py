@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..content.visible import Visible
+from ..content.written import as_json
 from ..step import Kind, Message, Step
 from . import conversation, genai
 from . import messages as shape
@@ -69,7 +70,7 @@ def _given(step: Step, visible: Visible) -> str | None:
         case Kind.TOOL:
             return _object("input", visible.arguments)
         case Kind.RETRIEVER | Kind.RERANKER:
-            return None if visible.query is None else shape.as_json({"query": visible.query})
+            return None if visible.query is None else as_json({"query": visible.query})
     return _object("input", visible.input)
 
 
@@ -80,7 +81,7 @@ def _answer(step: Step, visible: Visible) -> str | None:
         case Kind.TOOL:
             return _object("output", visible.result)
         case Kind.RETRIEVER | Kind.RERANKER:
-            return shape.as_json({"documents": shape.documents(visible.documents)}) if visible.documents else None
+            return as_json({"documents": shape.documents(visible.documents)}) if visible.documents else None
     return _object("output", visible.output)
 
 
@@ -92,9 +93,9 @@ def _object(name: str, value: Any) -> str | None:
     """A run's inputs and outputs are objects there: anything else stands under `name`."""
     if value is None:
         return None
-    return shape.as_json(value if isinstance(value, dict) else {name: value})
+    return as_json(value if isinstance(value, dict) else {name: value})
 
 
 def _some(counts: dict[str, int | None]) -> str | None:
     kept = {name: count for name, count in counts.items() if count is not None}
-    return shape.as_json(kept) if kept else None
+    return as_json(kept) if kept else None

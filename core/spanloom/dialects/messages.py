@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-import orjson
-
 from ..content.plain import plain
 from ..content.visible import Visible
+from ..content.written import as_json
 from ..step import (
     Document,
     Kind,
@@ -25,14 +23,6 @@ from ..step import (
     ToolCallResponse,
     ToolDefinition,
 )
-
-
-def as_json(value: Any) -> str:
-    """Compact JSON of a plain value (what `content.plain` returns)."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # what it does not take and `json` does: keys that are no text, numbers of more than 64 bits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def parameters(step: Step) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..content.plain import label
 from ..content.visible import Visible
+from ..content.written import as_json
 from ..identity import NOBODY
 from ..step import Kind, Message, Outcome, Step
 from . import conversation, genai, genai_content, openinference_lists
@@ -177,7 +178,7 @@ def _identity(step: Step, visible: Visible, out: Attributes) -> None:
             put(out, "prompt.id", prompt.name)
             put(out, "llm.prompt_template.version", None if prompt.version is None else str(prompt.version))
     if metadata:
-        put(out, "metadata", shape.as_json(metadata))
+        put(out, "metadata", as_json(metadata))
 
 
 def _content(step: Step, visible: Visible, cut: int, out: Attributes) -> None:
@@ -186,7 +187,7 @@ def _content(step: Step, visible: Visible, cut: int, out: Attributes) -> None:
     if visible.query is not None and step.kind is Kind.RERANKER:
         put(out, "reranker.query", visible.query)
     if visible.prompt_variables is not None:
-        put(out, "llm.prompt_template.variables", shape.as_json(visible.prompt_variables))
+        put(out, "llm.prompt_template.variables", as_json(visible.prompt_variables))
     genai_content.hashes(visible, out)
     put(out, "spanloom.content.truncated", (visible.truncated + cut) or None)
 
@@ -213,5 +214,5 @@ def _value(name: str, value: Any, out: Attributes) -> None:
     if value is None:
         return
     text = isinstance(value, str)
-    out[f"{name}.value"] = value if text else shape.as_json(value)
+    out[f"{name}.value"] = value if text else as_json(value)
     out[f"{name}.mime_type"] = "text/plain" if text else "application/json"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..content.visible import Visible
+from ..content.written import as_json
 from ..step import (
     Document,
     Kind,
@@ -144,7 +145,7 @@ def _part(p: Part) -> Attributes:
             return {"type": "document", "document.document.url": uri, "document.document.mime_type": mime_type}
         case Media(_, mime_type, None, str() as file_id):
             return {"type": "document", "document.document.id": file_id, "document.document.mime_type": mime_type}
-    return {"type": "text", "text": shape.as_json(shape.part(p))}
+    return {"type": "text", "text": as_json(shape.part(p))}
 
 
 def _text(m: Message) -> str:
@@ -157,7 +158,7 @@ def _tool(t: ToolDefinition) -> Attributes:
     return known({
         "tool.name": t.name,
         "tool.description": t.description,
-        "tool.json_schema": shape.as_json(schema),
+        "tool.json_schema": as_json(schema),
     })  # fmt: skip
 
 
@@ -167,9 +168,9 @@ def _document(d: Document) -> Attributes:
     put(out, "document.score", d.score)
     put(out, "document.content", d.content)
     if d.metadata:
-        put(out, "document.metadata", shape.as_json(d.metadata))
+        put(out, "document.metadata", as_json(d.metadata))
     return out
 
 
 def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else shape.as_json(value)
+    return value if isinstance(value, str) else as_json(value)

@@ -69,9 +69,11 @@ def _copy(value: Any, level: int = 0) -> Any:
         return value
     if level < _MOST_LEVELS:
         if kind is dict:
+            if _PLAIN.issuperset(map(type, value.values())):
+                return value.copy()
             return {key: _copy(item, level + 1) for key, item in value.items()}
         if kind is list:
             return [_copy(item, level + 1) for item in value]
         if kind is tuple:
-            return tuple([_copy(item, level + 1) for item in value])
+            return value if _PLAIN.issuperset(map(type, value)) else tuple([_copy(item, level + 1) for item in value])
     raise TypeError(kind)

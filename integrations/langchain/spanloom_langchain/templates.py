@@ -16,6 +16,7 @@ from spanloom.loaded import loaded
 from spanloom.step import Message, OtherPart, Part, Text, ToolCall
 
 from .blocks import parts_of, role_of
+from .by_json import ByJson
 
 _ROLES = {
     "SystemMessagePromptTemplate": "system",
@@ -57,12 +58,20 @@ def _is_in(given: Sequence[Any], message: BaseMessage) -> bool:
 def template_of(serialized: Mapping[str, Any]) -> tuple[Message, ...]:
     """The messages of a serialized prompt with their placeholders; a string prompt is one message of the user.
 
-    A `MessagesPlaceholder` is a message of the role `placeholder`.
+    A `MessagesPlaceholder` is a message of the role `placeholder`. The same prompt comes with request after request: it
+    is read once.
     """
+    return _known.read(serialized)
+
+
+def _read(serialized: Mapping[str, Any]) -> tuple[Message, ...]:
     messages = _kwargs(serialized).get("messages")
     if isinstance(messages, (list, tuple)):
         return tuple(_message(m) for m in messages)
     return (Message("user", tuple(_parts(serialized))),)
+
+
+_known = ByJson(_read)
 
 
 def _message(item: Any) -> Message:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from spanloom.content import Category
 from spanloom.content.category import of_role
 from spanloom.content.marked import Marked
@@ -27,38 +27,50 @@ def value_of(value: Any) -> Any:
 
 def convert(value: Any) -> Any:
     """LangChain's own objects in a form that a person reads; anything else as it is."""
-    kind = type(value)
-    if kind is list:
-        return value
-    if kind is dict:
-        return _as_message(value)
-    if isinstance(value, BaseMessage):
-        role = role_of(value.type)
-        out: dict[str, Any] = {"role": role, "content": _said(value.content, of_role(role))}
-        if isinstance(value, AIMessage) and value.tool_calls:
-            out["tool_calls"] = [
-                {
-                    "name": Marked(Category.NAMES, c["name"]),
-                    "args": Marked(Category.TOOL_ARGUMENTS, c["args"]),
-                    "id": c.get("id"),
-                }
-                for c in value.tool_calls
-            ]
-        if isinstance(value, ToolMessage):
-            out |= {"tool_call_id": value.tool_call_id, "status": value.status}
-        return out
-    if isinstance(value, Document):
-        return {
-            "page_content": Marked(Category.DOCUMENTS, value.page_content),
-            "metadata": Marked(Category.DOCUMENTS, value.metadata),
-            "id": value.id,
-        }
-    if isinstance(value, dict):
-        return _as_message(value)
-    if isinstance(value, tuple):
-        if len(value) == 2 and _is_role(value[0]) and isinstance(value[1], (str, list)):  # noqa: PLR2004
-            return [value[0], _said(value[1], of_role(role_of(value[0])))]
-        return value
+    says = _SAYS.get(type(value))
+    if says is None:
+        says = next((says for kind, says in _KINDS.items() if isinstance(value, kind)), _as_loaded)
+    return says(value)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _message(value: BaseMessage) -> Any:
+    role = role_of(value.type)
+    out: dict[str, Any] = {"role": role, "content": _said(value.content, of_role(role))}
+    if isinstance(value, AIMessage) and value.tool_calls:
+        out["tool_calls"] = [
+            {
+                "name": Marked(Category.NAMES, c["name"]),
+                "args": Marked(Category.TOOL_ARGUMENTS, c["args"]),
+                "id": c.get("id"),
+            }
+            for c in value.tool_calls
+        ]
+    elif isinstance(value, ToolMessage):
+        out |= {"tool_call_id": value.tool_call_id, "status": value.status}
+    return out
+
+
+def _document(value: Document) -> Any:
+    return {
+        "page_content": Marked(Category.DOCUMENTS, value.page_content),
+        "metadata": Marked(Category.DOCUMENTS, value.metadata),
+        "id": value.id,
+    }
+
+
+def _pair(value: tuple[Any, ...]) -> Any:
+    """A message that is written as its role and its content; any other tuple as it is."""
+    if len(value) == 2 and _is_role(value[0]) and isinstance(value[1], (str, list)):  # noqa: PLR2004
+        return [value[0], _said(value[1], of_role(role_of(value[0])))]
+    return value
+
+
+def _as_loaded(value: Any) -> Any:
+    """What is only asked for where an application has imported it."""
     if isinstance(value, loaded("langchain_core.prompt_values", "PromptValue")):
         return value.to_messages()
     if isinstance(value, loaded("langchain_core.agents", "AgentAction")):
@@ -82,6 +94,15 @@ def _as_message(value: dict[Any, Any]) -> Any:
     if isinstance(calls := value.get("tool_calls"), list) and "role" in value:
         changed["tool_calls"] = Marked(Category.TOOL_ARGUMENTS, calls)
     return {**value, **changed} if changed else value
+
+
+_KINDS: dict[type, Callable[[Any], Any]] = {  # a subclass has the first that fits
+    BaseMessage: _message,
+    Document: _document,
+    dict: _as_message,
+    tuple: _pair,
+}
+_SAYS = {**_KINDS, list: _as_it_is, HumanMessage: _message, AIMessage: _message, ToolMessage: _message}
 
 
 def _is_unmarked(content: Any) -> bool:
