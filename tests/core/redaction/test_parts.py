@@ -21,7 +21,7 @@ EDGES = [
     *("Bearer", "authorization: basic", "authorization", "beaſic", "toKen", "negotiate", "bearer\u200b"),
     *("call", "Tel.", "order", "ref #", "passport no", "BSN", "ssn", "tax id", "v", "§", "version", "=", "x", "X", "'"),
     *("415 555 2671", "+49 30 901820", "2671x", "10.0.0.1", "4111 1111 1111 1111", "AB1234567", "1 Kings", "2024 was"),
-    *("RSSMRALMALMHRLMU", "hunter2!x", ": hunter2!x", "= hunter2!x", "aGVsbG86d29ybGQ=", "km", "EUR", "-----END"),
+    *("RSSMRAULALMHRLMD", "hunter2!x", ": hunter2!x", "= hunter2!x", "aGVsbG86d29ybGQ=", "km", "EUR", "-----END"),
     *("\u2028", "\u00a0", "\u200b", "\0", "\\u003a", "%40", "Bearer\\u003a", '"'),
 ]  # fmt: skip
 edges = st.sampled_from(EDGES)
@@ -59,7 +59,7 @@ ENDS = [
     *("authorization: apikey", "authorization=negotiate", "authorization: toKen", "authorization: bearer", "baſic"),
     *("<passwort>", "<mein passwort>a", "<password>b\n", "call", "Tel.", "my number", "order", "ref #", "sms"),
     *("passport no", "bsn", "ssn", "tax id", "nhs", "nino", "v", "§", "version", "~", "the server 10.0.0.1", "x", "is"),
-    *("415 555 2671x", "my password is", "-----BEGIN PRIVATE KEY-----", "RSSMRALMALMHRLMU", "$", "ann@", "a", ""),
+    *("415 555 2671x", "my password is", "-----BEGIN PRIVATE KEY-----", "RSSMRAULALMHRLMD", "$", "ann@", "a", ""),
     *("rufnummer ", "-----BEGIN RSA PRIVATE KEY----- abc"),
 ]  # fmt: skip
 BEGINS = [
@@ -90,7 +90,7 @@ KNOWN = Parts(500)
 
 
 @given(papers)
-@example([("RSSMRALMALMHRLMU", "\n\n"), ("nothing", "\n\n"), ("call 415 555 2671", "")])
+@example([("RSSMRAULALMHRLMD", "\n\n"), ("nothing", "\n\n"), ("call 415 555 2671", "")])
 @example([("my password is !geheim", "\n\n"), ("room 7", "")])
 @example([("my password is !geheim", "\n\n"), ("a@b7.de", "")])
 @example([("call 415 555 2671x", "\n\n"), ("y", "")])
@@ -111,6 +111,23 @@ def test_known_parts_show_what_the_whole_text_shows_in_a_long_run(said):
 def test_a_text_shows_at_its_seams_what_its_pieces_show(said):
     text = "".join(part + border for part, border in said)
     assert in_pieces(text) == PLAIN._search(Outline(View(text).text, amid=True))
+
+
+CODE = "Signor Rossi: RSSMRAULALMHRLMD"  # of letters alone, which is sought in a text with a digit only
+
+
+def test_a_part_without_digits_shows_what_it_shows_in_the_text_that_it_is_part_of():
+    known = Parts(100)
+    assert list(PLAIN.find(CODE, known)) == []
+    assert list(PLAIN.find("He lives in room 7", known)) == []
+    with_digit, without = f"{CODE}\n\nHe lives in room 7", f"{CODE}\n\nHe lives in a room"
+    for _ in range(2):
+        assert (
+            [f.kind for f in PLAIN.find(with_digit, known)]
+            == ["NATIONAL_ID"]
+            == [f.kind for f in PLAIN.find(with_digit)]
+        )
+        assert list(PLAIN.find(without, known)) == [] == list(PLAIN.find(without))
 
 
 DOCUMENTS = [

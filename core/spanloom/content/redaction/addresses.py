@@ -64,6 +64,8 @@ _NUMBERED = re.compile(
     r"|clause|ziffer|nr|oid|firmware|driver|step|punkt|punto)(?:\.|__|[\"'])?[ :=\"']{0,4}|[§=~^<>v]=?\s?)$",
     re.IGNORECASE,
 )  # fmt: skip
+VERSION_SIGNS = "§=~^<>vV"
+"""What `_NUMBERED` may find with a line break between it and the number."""
 # What `_NUMBERED` finds in ASCII ends with one of these, but for a few signs.
 _NUMBERED_ENDS = (
     *("v", "ver", "version", "release", "build", "section", "chapter", "chapitre", "kapitel", "abschnitt", "article"),

@@ -300,9 +300,7 @@ def _said_so(outline: Outline) -> Iterator[tuple[int, int]]:
     for number in numbers:
         begin = max(end, number - _FARTHEST)
         end = number
-        if not outline.near(begin - 1, number + 2 * _FARTHEST) or _FIRST.isdisjoint(
-            map(_TO_STEM, lower[begin:end].translate(_WORDS_ONLY).split())
-        ):
+        if not outline.near(begin - 1, number + 2 * _FARTHEST) or not _begins_word(lower[begin:end]):
             continue
         outline.names_numbers = True
         for start in _START.finditer(lower, begin, end):
@@ -312,6 +310,17 @@ def _said_so(outline: Outline) -> Iterator[tuple[int, int]]:
         for word, before, check in _ANYWHERE_BY_STEM.get(stem, ()):
             outline.names_numbers = True
             yield from _behind(outline, place - before, word, check)
+
+
+def _begins_word(lower: bytes) -> bool:
+    """Whether something begins as the words do that are sought before islands."""
+    return not _FIRST.isdisjoint(map(_TO_STEM, lower.translate(_WORDS_ONLY).split()))
+
+
+def may_name_number(outline: Outline, end: int) -> bool:
+    """Whether a word that ends before `end` may name a number that begins behind it."""
+    lower = outline.lower[max(0, end - _FARTHEST) : end]
+    return _begins_word(lower) or any(stem in lower for stem in _ANYWHERE_BY_STEM)
 
 
 def _behind(outline: Outline, start: int, word: str, check: Check) -> Iterator[tuple[int, int]]:

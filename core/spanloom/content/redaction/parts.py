@@ -18,10 +18,11 @@ Span = tuple[int, int, int, int]
 LEAST = 64  # characters: to know a shorter part takes as long as to search it
 _MOST_SPANS = 200
 
-_BLANK_LINE = b"\n\n"
+_BLANK_LINE, _BLANK = re.compile(rb"\n\n"), 2
+_BEGIN = re.Match.start
 _FIRST_OF_A_KEY = b"-----BEGIN"  # has no end, where none is written
-# What begins with a digit soon behind a blank line may be a number that a word before it makes one: 48 characters for
-# national ids, six letters before the first digit not counted; 40 for phone numbers, 16 for versions.
+# A number soon behind a blank line may be one because of a word before: within 48 characters for national ids, six
+# letters before the first digit not counted; 40 for phone numbers, 16 for versions.
 _NUMBER = re.compile(rb"0(?:[ ./-]?[0a]){4}|0(?:[ ./()-]{0,3}0){4}|0\.0")
 _REACH = 80  # of which a number that begins within 54 has its first five signs
 # What goes on behind it is a value, in a text with its name before, or a number's next sign.
@@ -49,7 +50,7 @@ class Parts:
                 self._keep(self._known.digest(text), found, 0)
             return found
         found, unknown = [], []
-        for start, end in zip([0, *(cut + len(_BLANK_LINE) for cut in cuts)], [*cuts, len(text)], strict=True):
+        for start, end in zip([0, *(cut + _BLANK for cut in cuts)], [*cuts, len(text)], strict=True):
             digest = self._known.digest(text[start:end]) if end - start >= LEAST else b""
             known = self._known.get(digest) if digest else None
             if known is None:
@@ -93,29 +94,35 @@ class Parts:
 def seams(outline: Outline) -> list[int]:
     """The blank lines over which no pattern reaches, by where they begin."""
     latin = outline.latin
-    found: list[int] = []
-    at = latin.find(_BLANK_LINE)
-    if at < 0 or _FIRST_OF_A_KEY in latin:
-        return found
-    while at >= 0:
-        if _is_seam(outline, at, at + len(_BLANK_LINE)):
-            found.append(at)
-        at = latin.find(_BLANK_LINE, at + len(_BLANK_LINE))
-    return found
+    found = [at for at in map(_BEGIN, _BLANK_LINE.finditer(latin)) if _is_seam(outline, at, at + _BLANK)]
+    return found if found and _FIRST_OF_A_KEY not in latin else []
 
 
 def _is_seam(outline: Outline, end: int, start: int) -> bool:
+    text, latin = outline.text, outline.latin
+    first, last = text[start : start + 1], text[max(0, end - _LONGEST_END) : end]
+    if not first or first in ":=" or first.isspace() or last[-1:].isspace():
+        return False
+    if last.lower().endswith(_GOES_ON) if last.isascii() else _GOES_ON_FOREIGN.search(last):
+        return False
+    if _NUMBER.search(outline.shape, start, start + _REACH) and _may_say_number(outline, end):
+        return False
+    close = latin.find(_CLOSE, start, start + _LONGEST_TAGGED) if b"<" in latin else -1
+    return close < 0 or latin.rfind(b">", max(0, close - _LONGEST_TAGGED), end) < 0
+
+
+def _may_say_number(outline: Outline, end: int) -> bool:
+    """Whether the words that end before `end` may say what a number behind the blank line is."""
+    from .addresses import VERSION_SIGNS  # noqa: PLC0415 - as the detectors, at the first text
+    from .national_ids import may_name_number  # noqa: PLC0415
+    from .phone_words import REACH, may_say_phone  # noqa: PLC0415
+
     text = outline.text
-    first = text[start : start + 1]
-    if not first or first in ":=" or first.isspace() or text[end - 1 : end].isspace():
-        return False
-    if _NUMBER.search(outline.shape, start, start + _REACH):
-        return False
-    before = text[max(0, end - _LONGEST_END) : end]
-    if before.lower().endswith(_GOES_ON) if before.isascii() else _GOES_ON_FOREIGN.search(before):
-        return False
-    close = outline.latin.find(_CLOSE, start, start + _LONGEST_TAGGED)
-    return close < 0 or outline.latin.rfind(b">", max(0, close - _LONGEST_TAGGED), end) < 0
+    return (
+        text[end - 1 : end] in VERSION_SIGNS
+        or may_say_phone(text[max(0, end - REACH) : end])
+        or may_name_number(outline, end)
+    )
 
 
 def shows_digit(outline: Outline, found: Sequence[Span]) -> bool:

@@ -76,6 +76,11 @@ def says_phone(before: str) -> bool | None:
     return True if last >= 0 else None
 
 
+def may_say_phone(before: str) -> bool:
+    """Whether there may be a word for a phone number, be it cut off at the beginning."""
+    return not _is_latin(before) or _any_in(_PHONE_STEMS, before.lower())
+
+
 def _last_word(lower: str) -> int:
     """Where the last begins that `_SAYS_PHONE` would find; -1 if it finds none."""
     last = max(map(lower.rfind, _PHONE_PARTS))
