@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from spanloom.content.redaction import Patterns
 from spanloom.content.redaction import parts as rooms
 from spanloom.content.redaction.outline import Outline
-from spanloom.content.redaction.parts import Parts, seams
+from spanloom.content.redaction.parts import Parts
+from spanloom.content.redaction.seams import seams
 from spanloom.content.redaction.view import View
 
 from tests.core.redaction.test_as_before import WORDS, texts
@@ -155,12 +156,11 @@ def test_documents_are_not_searched_again_in_a_context_nor_that_in_a_prompt():
     context = "\n\n".join(DOCUMENTS)
     assert searched(context, known) == []
     assert searched(f"Use the context and nothing else.\n\n{context}\n\nQuestion: who is 7?", known) == [
-        "Use the context and nothing else.",
-        "Question: who is 7?",
+        "Use the context and nothing else.\n\0\nQuestion: who is 7?"
     ]
 
 
-def test_new_paragraphs_are_searched_together_and_known_then():
+def test_new_paragraphs_are_known_then_wherever_they_stand():
     known = Parts(100)
     context = "\n\n".join(DOCUMENTS)
     assert searched(context, known) == [context]
