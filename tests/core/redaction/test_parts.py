@@ -15,7 +15,7 @@ from spanloom.content.redaction.view import View
 from tests.core.redaction.test_as_before import WORDS, texts
 
 PLAIN = Patterns()
-BORDERS = ["\n\n"] * 6 + ["\n\n\n", " \n\n", "\n\n ", "\n \n", "\n", "\\n\\n"]
+BORDERS = ["\n\n"] * 6 + ["\n---\n", "\n-----", "----\n", "\n\n\n", " \n\n", "\n\n ", "\n \n", "\n", "\\n\\n"]
 # What stands at the end or at the begin of a paragraph and may mean something beyond it.
 EDGES = [
     *("password", "password:", "api key", '"token"', "secret =", "passwort>", "=>", ">", "</p>", "the password is "),
@@ -46,7 +46,7 @@ def in_pieces(text):
     """What is found in each piece by itself, where it stands in the text."""
     outline = Outline(View(text).text)
     cuts = seams(outline)
-    begins, ends = [0, *(at + 2 for at in cuts)], [*cuts, len(outline.text)]
+    begins, ends = [0, *(begin for _, begin in cuts)], [*(end for end, _ in cuts), len(outline.text)]
     return [
         (rank, size, start + begin, start + last)
         for start, end in zip(begins, ends, strict=True)
@@ -61,6 +61,7 @@ ENDS = [
     *("<passwort>", "<mein passwort>a", "<password>b\n", "call", "Tel.", "my number", "order", "ref #", "sms"),
     *("passport no", "bsn", "ssn", "tax id", "nhs", "nino", "v", "§", "version", "~", "the server 10.0.0.1", "x", "is"),
     *("415 555 2671x", "my password is", "-----BEGIN PRIVATE KEY-----", "RSSMRAULALMHRLMD", "$", "ann@", "a", ""),
+    *("my password is '", 'api_key="', "the token is `", "das Passwort ist „"),
     *("rufnummer ", "-----BEGIN RSA PRIVATE KEY----- abc"),
 ]  # fmt: skip
 BEGINS = [
@@ -68,13 +69,16 @@ BEGINS = [
     *("sesame street 7</p>", "a" * 490 + "</p>", "x</p> <p>b</p>", "415 555 2671", "(415) 555-2671", "at 415.555.2671"),
     *("+49 30 901820", "AB1234567", "1234567 is", "078-05-1120", "943 476 5919", "111222333", "QQ 12 34 56 C"),
     *("fe80::1:2", "y", "m", "km 7", "abc\n-----END PRIVATE KEY----- 7", "example.com 7", "", "no 7"),
-    *("10.0.0.1", "1.2.3.4", "41. 55. 55. 26. 71", "abcdefghijklmnop"),
+    *("10.0.0.1", "1.2.3.4", "--abc!def+x", "41. 55. 55. 26. 71", "abcdefghijklmnop"),
 ]  # fmt: skip
 
 
 def test_whatever_ends_before_a_blank_line_and_begins_behind_it():
     for end, begin in itertools.product(ENDS, BEGINS):
-        for text in (f"{end}\n\n{begin}", f"5 or so {end}\n\nand then we have {begin}", f"{end}\n\n\n{begin} or 5"):
+        for text in (
+            *(f"{end}\n\n{begin}", f"5 or so {end}\n\nand then we have {begin}", f"{end}\n\n\n{begin} or 5"),
+            *(f"{end}\n---{begin}", f"{end}\n---\n{begin}", f"{end} ---\n{begin}", f"7 {end}----\nand then {begin}"),
+        ):
             assert in_pieces(text) == PLAIN._search(Outline(View(text).text, amid=True)), text
 
 
@@ -158,6 +162,14 @@ def test_documents_are_not_searched_again_in_a_context_nor_that_in_a_prompt():
     assert searched(f"Use the context and nothing else.\n\n{context}\n\nQuestion: who is 7?", known) == [
         "Use the context and nothing else.\n\0\nQuestion: who is 7?"
     ]
+
+
+def test_nor_is_the_context_of_a_prompt_of_llama_index():
+    known = Parts(100)
+    for document in DOCUMENTS:
+        PLAIN.find(document, known)
+    prompt = f"Context information is below.\n-----\n{DOCUMENTS[0]}\n\n{DOCUMENTS[1]}\n-----\nAnswer the query 7."
+    assert searched(prompt, known) == ["Context information is below.\n\0\n-----\n\0\n-----\n\0\nAnswer the query 7."]
 
 
 def test_new_paragraphs_are_known_then_wherever_they_stand():

@@ -5,7 +5,8 @@ A context is made of documents with blank lines between them, and stands in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from operator import itemgetter
 
 from .known import Known
@@ -19,7 +20,6 @@ Part = tuple[int, int, bytes]
 
 LEAST = 64  # characters: to know a shorter part takes as long as to search it
 _MOST_SPANS = 200
-_BLANK = len("\n\n")
 _COVERED = f"\n{COVER}\n"
 _START = itemgetter(2)
 
@@ -36,9 +36,10 @@ class Parts:
         if len(text) < LEAST:
             return search(outline)
         cuts = _seams(outline) if "\n" in text else []
+        bounds = zip([0, *(start for _, start in cuts)], [*(end for end, _ in cuts), len(text)], strict=True)
         found: list[Span] = []
         new: list[Part] = []
-        for start, end in zip([0, *(cut + _BLANK for cut in cuts)], [*cuts, len(text)], strict=True):
+        for start, end in bounds:
             digest = self._known.digest(text[start:end]) if end - start >= LEAST else b""
             known = self._known.get(digest) if digest else None
             if known is None:
@@ -48,22 +49,22 @@ class Parts:
         if len(new) > len(cuts):
             found = search(outline)
             if shows_digit(outline, found):
-                self._keep(new, found, _BLANK)
+                self._keep(new, [start for start, _, _ in new], found)
             return found
         if new:
             # Over a cover reaches no pattern either, so that they are searched at once.
             together = search(Outline(_COVERED.join([text[start:end] for start, end, _ in new]), amid=True))
-            found = sorted(found + self._keep(new, together, len(_COVERED)), key=_START)
+            sizes = [end - start + len(_COVERED) for start, end, _ in new]
+            found = sorted(found + self._keep(new, accumulate(sizes, initial=0), together), key=_START)
         # Patterns that ask for a digit anywhere, or for other signs, were tried in each part: if no digit stays, they
         # would not be tried in all of the text.
         return found if shows_digit(outline, found) else search(outline)
 
-    def _keep(self, parts: Sequence[Part], found: Sequence[Span], between: int) -> list[Span]:
-        """Know what was `found` where `parts` stood side by side, so many characters apart; gives it back where it is
-        in the text."""
+    def _keep(self, parts: Iterable[Part], places: Iterable[int], found: Sequence[Span]) -> list[Span]:
+        """Know what was `found` where `parts` had their `places`; gives it back where it is in the text."""
         placed: list[Span] = []
-        at = nth = 0
-        for start, end, digest in parts:
+        nth = 0
+        for (start, end, digest), at in zip(parts, places, strict=False):
             first, last = nth, at + end - start
             while nth < len(found) and found[nth][2] < last:
                 nth += 1
@@ -71,11 +72,10 @@ class Parts:
             if digest and len(own) <= _MOST_SPANS:
                 self._known.put(digest, own)
             placed += [(rank, size, begin + start, stop + start) for rank, size, begin, stop in own]
-            at = last + between
         return placed
 
 
-def _seams(outline: Outline) -> list[int]:
+def _seams(outline: Outline) -> list[tuple[int, int]]:
     from .seams import seams  # noqa: PLC0415 - at the first text, as the detectors whose words it reads
 
     return seams(outline)

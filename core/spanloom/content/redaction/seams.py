@@ -1,4 +1,6 @@
-"""Blank lines at which a text may be cut in two: what is found in the text is what is found in both.
+"""Where a text may be cut in two: what is found in the text is what is found in both.
+
+That is at blank lines, and at rows of hyphens, as LlamaIndex puts them around its contexts.
 
 Of all patterns, few reach over a line break: values behind their names, numbers behind words that say what they are,
 what is between two tags, keys of many lines. Where one of them might, there is no seam.
@@ -13,8 +15,8 @@ from .national_ids import may_name_number
 from .outline import Outline
 from .phone_words import REACH, may_say_phone
 
-_BLANK, _BLANK_LINE = len("\n\n"), re.compile(rb"\n\n")  # a third faster than to find it in bytes
-_BEGIN = re.Match.start
+_BORDER = re.compile(rb"\n(?:\n|(?=---)|(?<=---\n))")
+_SPAN, _BLANK = re.Match.span, len("\n\n")
 _FIRST_OF_A_KEY = b"-----BEGIN"  # has no end, where none is written
 # A number soon behind a blank line may be one because of a word before: within 48 characters for national ids, six
 # letters before the first digit not counted; 40 for phone numbers, 16 for versions.
@@ -23,14 +25,15 @@ _REACH = 80  # of which a number that begins within 54 has its first five signs
 # What goes on behind it is a value, in a text with its name before, or a number's next sign.
 _GOES_ON = (":", "=", "=>", "x", "bearer", "basic", "token", "digest", "apikey", "negotiate")
 _GOES_ON_FOREIGN = re.compile(f"(?:{'|'.join(_GOES_ON)})$", re.IGNORECASE)
+_QUOTES = ('"', "'", "`", "«", "„", "“")  # one line break may stand behind them, before a value
 _LONGEST_END = max(map(len, _GOES_ON))
 _CLOSE, _LONGEST_TAGGED = b"</", 501
 
 
-def seams(outline: Outline) -> list[int]:
-    """The blank lines over which no pattern reaches, by where they begin."""
+def seams(outline: Outline) -> list[tuple[int, int]]:
+    """Where no pattern reaches over a border: the end of what is before it, the begin of what is behind."""
     latin = outline.latin
-    found = [at for at in map(_BEGIN, _BLANK_LINE.finditer(latin)) if _is_seam(outline, at, at + _BLANK)]
+    found = [(end, start) for end, start in map(_SPAN, _BORDER.finditer(latin)) if _is_seam(outline, end, start)]
     return found if found and _FIRST_OF_A_KEY not in latin else []
 
 
@@ -41,7 +44,11 @@ def _is_seam(outline: Outline, end: int, start: int) -> bool:
         return False
     if last.lower().endswith(_GOES_ON) if last.isascii() else _GOES_ON_FOREIGN.search(last):
         return False
-    if _NUMBER.search(outline.shape, start, start + _REACH) and _may_say_number(outline, end):
+    whole = start - end == _BLANK
+    if not whole and last.endswith(_QUOTES):
+        return False
+    # Over one line break "order ---" goes on too.
+    if _NUMBER.search(outline.shape, start, start + _REACH) and (not whole or _may_say_number(outline, end)):
         return False
     close = latin.find(_CLOSE, start, start + _LONGEST_TAGGED) if b"<" in latin else -1
     return close < 0 or latin.rfind(b">", max(0, close - _LONGEST_TAGGED), end) < 0
