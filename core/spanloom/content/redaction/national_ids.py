@@ -177,12 +177,12 @@ def may_show(outline: Outline, covers: Covers) -> bool:
         outline.names_numbers = True
         return True
     return any(
-        covers.near(start - _LETTERS_BEFORE - _LOOK, end + _LONGEST_FORM)
-        and not covers.hold(start, end)
+        not covers.hold(start, end)
+        and covers.near(start - _LETTERS_BEFORE - _LOOK, end + _LONGEST_FORM)
         and _may_have_form(outline, start, end)
         for start, end in outline.islands
     ) or any(
-        covers.near(begin - _LONGEST_FORM, end + _LONGEST_FORM) and not covers.hold(begin, end)
+        not covers.hold(begin, end) and covers.near(begin - _LONGEST_FORM, end + _LONGEST_FORM)
         for begin, end in outline.once(_all_threes)
     )
 
@@ -190,7 +190,7 @@ def may_show(outline: Outline, covers: Covers) -> bool:
 def _in_word(outline: Outline, start: int, end: int) -> bool:
     """Whether a word goes on where a finding begins or ends: what is left of it may be a word too."""
     text = outline.text
-    return text[max(0, start - 1) : start].isalpha() or text[end : end + 1].isalpha()
+    return (start > 0 and text[start - 1].isalpha()) or text[end : end + 1].isalpha()
 
 
 def _may_be_said(outline: Outline, start: int, end: int) -> bool:

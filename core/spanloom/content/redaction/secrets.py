@@ -99,7 +99,7 @@ def may_show(outline: Outline, covers: Covers) -> bool:
     That are keys out of a row that is cut in two; of all others it is enough that there is what they begin with.
     """
     return outline.names_secrets or any(
-        covers.near(start - 1, end + 1) and not covers.hold(start, end) for start, end in outline.once(_rows)
+        not covers.hold(start, end) and covers.near(start - 1, end + 1) for start, end in outline.once(_rows)
     )
 
 
