@@ -33,7 +33,7 @@ class Parts:
     def search(self, outline: Outline, search: Callable[[Outline], list[Span]]) -> list[Span]:
         """What `search` finds in the text of `outline`, each part of which it is asked for once."""
         text = outline.text
-        if len(text) < LEAST:
+        if len(text) < LEAST or b"0" not in outline.shape:
             return search(outline)
         cuts = _seams(outline) if "\n" in text else []
         bounds = zip([0, *(start for _, start in cuts)], [*(end for end, _ in cuts), len(text)], strict=True)
@@ -70,7 +70,7 @@ class Parts:
                 nth += 1
             own = [(rank, size, begin - at, stop - at) for rank, size, begin, stop in found[first:nth]]
             if digest and len(own) <= _MOST_SPANS:
-                self._known.put(digest, own)
+                self._known.put(digest, tuple(own))  # `()` is one for all in which nothing is found
             placed += [(rank, size, begin + start, stop + start) for rank, size, begin, stop in own]
         return placed
 

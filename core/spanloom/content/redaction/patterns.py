@@ -49,7 +49,7 @@ class Patterns:
     def find(self, text: str, parts: Parts | None = None) -> Sequence[Finding]:
         """The findings in `text`, in order, without overlaps; a secret wins over what it contains.
 
-        `parts` remembers what was found in parts of texts, where it is given.
+        `parts` remembers what these patterns, and no others, found in parts of texts.
         """
         outline = Outline(text)
         if not outline.promises():

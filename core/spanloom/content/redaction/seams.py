@@ -33,12 +33,17 @@ _CLOSE, _LONGEST_TAGGED = b"</", 501
 def seams(outline: Outline) -> list[tuple[int, int]]:
     """Where no pattern reaches over a border: the end of what is before it, the begin of what is behind."""
     latin = outline.latin
-    found = [(end, start) for end, start in map(_SPAN, _BORDER.finditer(latin)) if _is_seam(outline, end, start)]
+    tagged = _CLOSE in latin
+    found = [
+        (end, start)
+        for end, start in map(_SPAN, _BORDER.finditer(latin))
+        if _is_seam(outline, end, start) and not (tagged and _is_in_tag(latin, end, start))
+    ]
     return found if found and _FIRST_OF_A_KEY not in latin else []
 
 
 def _is_seam(outline: Outline, end: int, start: int) -> bool:
-    text, latin = outline.text, outline.latin
+    text = outline.text
     first, last = text[start : start + 1], text[max(0, end - _LONGEST_END) : end]
     if not first or first in ":=" or first.isspace() or last[-1:].isspace():
         return False
@@ -48,10 +53,13 @@ def _is_seam(outline: Outline, end: int, start: int) -> bool:
     if not whole and last.endswith(_QUOTES):
         return False
     # Over one line break "order ---" goes on too.
-    if _NUMBER.search(outline.shape, start, start + _REACH) and (not whole or _may_say_number(outline, end)):
-        return False
-    close = latin.find(_CLOSE, start, start + _LONGEST_TAGGED) if b"<" in latin else -1
-    return close < 0 or latin.rfind(b">", max(0, close - _LONGEST_TAGGED), end) < 0
+    return not _NUMBER.search(outline.shape, start, start + _REACH) or (whole and not _may_say_number(outline, end))
+
+
+def _is_in_tag(latin: bytes, end: int, start: int) -> bool:
+    """Whether it may stand in what is between two tags."""
+    close = latin.find(_CLOSE, start, start + _LONGEST_TAGGED)
+    return close >= 0 and latin.rfind(b">", max(0, close - _LONGEST_TAGGED), end) >= 0
 
 
 def _may_say_number(outline: Outline, end: int) -> bool:
