@@ -4,6 +4,7 @@ import time
 
 import pytest
 from spanloom.content.redaction import Patterns
+from spanloom.content.redaction.parts import Parts
 
 PATTERNS = Patterns()
 SHORT, TIMES = 1_500, 8
@@ -22,12 +23,16 @@ UNITS = [
 ]  # fmt: skip
 
 
-def seconds(text):
+BORDERS = ["a\n\n", "1\n\n", "a>\n\n", "<a>b\n\n", "</\n\n>a", "---\n", "call\n\n12345 ", "ssn\n\n1 of all\n\n", "\n"]
+
+
+def seconds(text, *, in_parts=False):
     """The best of some: a busy machine only ever adds."""
     best = float("inf")
     for _ in range(2):
+        parts = Parts(100) if in_parts else None
         start = time.process_time()
-        PATTERNS.find(text)
+        PATTERNS.find(text, parts)
         best = min(best, time.process_time() - start)
     return best
 
@@ -38,6 +43,13 @@ def test_time_grows_with_the_length(unit):
     short, long = ((unit * (size // len(unit) + 1))[:size] for size in (SHORT, SHORT * TIMES))
     # Quadratic time would be 64 times as much.
     assert seconds(long) < max(seconds(short), 0.0005) * TIMES * 3
+
+
+@pytest.mark.parametrize("unit", BORDERS)
+def test_so_does_the_time_of_a_text_with_many_borders(unit):
+    PATTERNS.find("a@b.co 1")  # loads
+    short, long = ("7 " + (unit * (size // len(unit) + 1))[:size] for size in (SHORT, SHORT * TIMES))
+    assert seconds(long, in_parts=True) < max(seconds(short, in_parts=True), 0.0005) * TIMES * 3
 
 
 def test_half_a_megabyte_that_matches_everywhere_is_read_to_its_end():

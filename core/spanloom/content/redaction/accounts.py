@@ -82,7 +82,7 @@ def ibans(outline: Outline) -> Iterator[tuple[int, int]]:
 def may_show_ibans(outline: Outline, covers: Covers) -> bool:
     """Whether there may be one more in `outline` once `covers` are."""
     return any(
-        covers.near(start - _REACH, start + _REACH) and not covers.hold(start, start + 1) for start in outline.lettered
+        not covers.hold(start, start + 1) and covers.near(start - _REACH, start + _REACH) for start in outline.lettered
     )
 
 

@@ -48,7 +48,7 @@ def emails(outline: Outline) -> Iterator[tuple[int, int]]:
 def may_show_emails(outline: Outline, covers: Covers) -> bool:
     """Whether there may be one more in `outline` once `covers` are."""
     return any(
-        covers.near(at - _LONGEST_LOCAL - 1, at + _LONGEST_DOMAIN) and not covers.hold(at, at + 1)
+        not covers.hold(at, at + 1) and covers.near(at - _LONGEST_LOCAL - 1, at + _LONGEST_DOMAIN)
         for at in outline.once(_ats)
     )
 
@@ -64,6 +64,8 @@ _NUMBERED = re.compile(
     r"|clause|ziffer|nr|oid|firmware|driver|step|punkt|punto)(?:\.|__|[\"'])?[ :=\"']{0,4}|[§=~^<>v]=?\s?)$",
     re.IGNORECASE,
 )  # fmt: skip
+VERSION_SIGNS = "§=~^<>vV"
+"""What `_NUMBERED` may find with a line break between it and the number."""
 # What `_NUMBERED` finds in ASCII ends with one of these, but for a few signs.
 _NUMBERED_ENDS = (
     *("v", "ver", "version", "release", "build", "section", "chapter", "chapitre", "kapitel", "abschnitt", "article"),
@@ -169,4 +171,4 @@ def may_show_ip_addresses(outline: Outline, covers: Covers) -> bool:
     spans = outline.dotted
     if b":" in outline.shape:
         spans = spans + outline.once(_colons)
-    return any(covers.near(start - _REACH, end + _REACH) and not covers.hold(start, end) for start, end in spans)
+    return any(not covers.hold(start, end) and covers.near(start - _REACH, end + _REACH) for start, end in spans)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
+from operator import itemgetter
 from string import ascii_letters, digits
 
 from .outline import COVER, STEMS, Covers, Outline, table
@@ -104,10 +105,10 @@ _FORMS: tuple[tuple[str, Check], ...] = (
 )  # fmt: skip
 _BEFORE = r"(?<![A-Za-z0-9_])(?<!\d[.,/])(?<![A-Za-z0-9_]-)"
 _AFTER = r"(?![A-Za-z0-9_])(?![.,/]\d)(?!-[A-Za-z0-9])"
-_NUMBERED = (
+_NUMBERED = [
     pattern.replace("(", f"(?P<g{nth}>", 1).replace(r"\1", f"(?P=g{nth})") if r"\1" in pattern else pattern
     for nth, (pattern, _) in enumerate(_FORMS)
-)
+]
 _ANY_FORM = re.compile(f"(?:{'|'.join(_NUMBERED)}){_AFTER}")
 _COMPILED = [(re.compile(f"(?:{pattern}){_AFTER}"), check) for pattern, check in _FORMS]
 _ITALIAN = re.compile(_BEFORE + next(pattern for pattern, _ in _FORMS if pattern.startswith("[A-Za-z]{6}")) + _AFTER)
@@ -147,6 +148,15 @@ _LONGEST = 32
 
 
 _LETTERS_BEFORE, _LOOK, _LONGEST_FORM = 5, 3, 40  # of a form's first digit, with a sign; before and behind a form
+_FEWEST = 9  # digits, where there is no letter
+# What is a digit in a form, as it is in an outline's shape.
+_DIGIT_OF_A_FORM = re.compile(r"(\{[^}]*\}|\(\?P[^>)]*[>)])|\[[^]]*(?:\\d|[0-9])[^]]*\]|\\d|[0-9]")
+_ANY_SHAPE = re.compile(_DIGIT_OF_A_FORM.sub(lambda m: m[1] or "0", "|".join(_NUMBERED)).encode())
+
+
+def may_be_in(outline: Outline) -> bool:
+    """Whether there is a digit, if not here: a codice fiscale may be of letters alone."""
+    return outline.amid or b"0" in outline.shape
 
 
 def national_ids(outline: Outline) -> Iterator[tuple[int, int]]:
@@ -167,12 +177,12 @@ def may_show(outline: Outline, covers: Covers) -> bool:
         outline.names_numbers = True
         return True
     return any(
-        covers.near(start - _LETTERS_BEFORE - _LOOK, end + _LONGEST_FORM)
-        and not covers.hold(start, end)
+        not covers.hold(start, end)
+        and covers.near(start - _LETTERS_BEFORE - _LOOK, end + _LONGEST_FORM)
         and _may_have_form(outline, start, end)
         for start, end in outline.islands
     ) or any(
-        covers.near(begin - _LONGEST_FORM, end + _LONGEST_FORM) and not covers.hold(begin, end)
+        not covers.hold(begin, end) and covers.near(begin - _LONGEST_FORM, end + _LONGEST_FORM)
         for begin, end in outline.once(_all_threes)
     )
 
@@ -180,18 +190,29 @@ def may_show(outline: Outline, covers: Covers) -> bool:
 def _in_word(outline: Outline, start: int, end: int) -> bool:
     """Whether a word goes on where a finding begins or ends: what is left of it may be a word too."""
     text = outline.text
-    return text[max(0, start - 1) : start].isalpha() or text[end : end + 1].isalpha()
+    return (start > 0 and text[start - 1].isalpha()) or text[end : end + 1].isalpha()
 
 
-_FEWEST = 9  # digits, where there is no letter
+def _may_be_said(outline: Outline, start: int, end: int) -> bool:
+    """Whether the island has digits enough for a number that a word names, or a letter behind it."""
+    return outline.shape.count(b"0", start, end) >= _FEWEST or outline.shape.find(b"a", end, end + 2) >= 0
 
 
 def _may_have_form(outline: Outline, start: int, end: int) -> bool:
-    """Whether the island has digits enough, or a sign behind it that goes on: a letter, or the plus of the aged."""
+    """Whether a form may begin in the island: where no capital goes on behind it, nor the plus of the aged, its own
+    shape tells."""
     shape = outline.shape
     return (
-        shape.count(b"0", start, end) >= _FEWEST or shape.find(b"a", end, end + 2) >= 0 or shape.startswith(b"+", end)
+        (shape.count(b"0", start, end) >= _FEWEST and _is_shape_of_form(shape[start:end]))
+        or outline.latin[end : end + 2].isupper()
+        or shape.startswith(b"+", end)
     )
+
+
+@lru_cache(maxsize=4_096)
+def _is_shape_of_form(shape: bytes) -> bool:
+    """Of digits, spaces and signs, which are few: `00 00 0000 0000`."""
+    return _ANY_SHAPE.search(shape) is not None
 
 
 def _formed(text: str, start: int) -> Iterator[tuple[int, int]]:
@@ -204,7 +225,8 @@ def _formed(text: str, start: int) -> Iterator[tuple[int, int]]:
 # Codice fiscale: the digits may be letters, and the last three before the last letter stand together.
 _OMOCODIA = table({digits + "LMNPQRSTUV": "0", "".join(set(ascii_letters) - set("LMNPQRSTUV")): "a"})
 _LETTER = ord("a")
-_THREE = re.compile(rb"000+")
+_THREE = b"000"
+_ROW = re.compile(rb"0+")
 _TO_LETTER, _SPACES = 11, 4  # from the beginning to the letter before the three, and how many spaces may stand between
 
 
@@ -235,10 +257,12 @@ def _all_threes(outline: Outline) -> list[tuple[int, int]]:
 def _threes(outline: Outline, strokes: bytes, first: int) -> list[tuple[int, int]]:
     """Three or more that are digits or stand for them, in `strokes` of the text from `first` on, with a letter."""
     shape, found = outline.shape, []
-    for match in _THREE.finditer(strokes):
-        begin, end = match.span()
+    begin = strokes.find(_THREE)
+    while begin >= 0:
+        end = _ROW.match(strokes, begin).end()  # type: ignore[union-attr]
         if (begin and strokes[begin - 1] == _LETTER) or shape.find(b"a", first + begin, first + end) >= 0:
             found.append((first + begin, first + end))
+        begin = strokes.find(_THREE, end)
     return found
 
 
@@ -261,14 +285,14 @@ for _words, _check in _WORDS:
             _BY_STEM.setdefault(_START.match(_word.encode("latin-1"))[0][:_STEM], []).append((_word, _check))  # type: ignore[index]
 _LONGEST_WORD = max(len(word) for words, _ in _WORDS for word in words)
 _FARTHEST = _REACH + 6 + _LONGEST_WORD  # from a word to the number's first digit, behind letters
-_FIRST = frozenset(_BY_STEM)
+_FIRST, _TO_STEM = frozenset(_BY_STEM), itemgetter(slice(_STEM))
 _WORDS_ONLY = bytes(i if _START.match(bytes([i])) else 32 for i in range(256))
 _ITIN = re.compile(rb"9(?=(?:(?:[ ./-]?[A-Za-z]){0,9}[ ./-]?[0-9]){8})")
 
 
 def _said_so(outline: Outline) -> Iterator[tuple[int, int]]:
     lower, end = outline.lower, 0
-    numbers = [start for start, _ in outline.islands]
+    numbers = [start for start, last in outline.islands if _may_be_said(outline, start, last)]
     if outline.shape.count(b"0") >= _FEWEST and b"9" in outline.latin:
         for first, last in outline.changed(4 * _FARTHEST):
             numbers += [match.start() for match in _ITIN.finditer(outline.latin, first, last)]
@@ -276,9 +300,7 @@ def _said_so(outline: Outline) -> Iterator[tuple[int, int]]:
     for number in numbers:
         begin = max(end, number - _FARTHEST)
         end = number
-        if not outline.near(begin - 1, number + 2 * _FARTHEST) or _FIRST.isdisjoint(
-            [word[:_STEM] for word in lower[begin:end].translate(_WORDS_ONLY).split()]
-        ):
+        if not outline.near(begin - 1, number + 2 * _FARTHEST) or not _begins_word(lower[begin:end]):
             continue
         outline.names_numbers = True
         for start in _START.finditer(lower, begin, end):
@@ -288,6 +310,17 @@ def _said_so(outline: Outline) -> Iterator[tuple[int, int]]:
         for word, before, check in _ANYWHERE_BY_STEM.get(stem, ()):
             outline.names_numbers = True
             yield from _behind(outline, place - before, word, check)
+
+
+def _begins_word(lower: bytes) -> bool:
+    """Whether something begins as the words do that are sought before islands."""
+    return not _FIRST.isdisjoint(map(_TO_STEM, lower.translate(_WORDS_ONLY).split()))
+
+
+def may_name_number(outline: Outline, end: int) -> bool:
+    """Whether a word that ends before `end` may name a number that begins behind it."""
+    lower = outline.lower[max(0, end - _FARTHEST) : end]
+    return _begins_word(lower) or any(stem in lower for stem in _ANYWHERE_BY_STEM)
 
 
 def _behind(outline: Outline, start: int, word: str, check: Check) -> Iterator[tuple[int, int]]:

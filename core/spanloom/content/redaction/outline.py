@@ -97,17 +97,18 @@ class Outline:
     """Of `text`. `latin`: in Latin-1, where `?` stands for what that lacks, but `0` for digits of whatever script;
     `shape`: the same with `0` for each digit and `a` for each letter from A to Z of either case.
 
-    `foreign`: whether there is more than Latin-1; `plain`: whether there is nothing but ASCII. `names_secrets`,
-    `names_numbers`: whether a name of a secret, or a word for a national number, was seen in it.
+    `foreign`: whether there is more than Latin-1; `plain`: whether there is nothing but ASCII. `amid`: whether it is
+    part of a text that has digits elsewhere. `names_secrets`, `names_numbers`: whether a name of a secret, or a word
+    for a national number, was seen in it.
     """
 
     __slots__ = (
         *("_before", "_covers", "_dotted", "_read", "_islands", "_lower", "_lettered", "_occurrences", "_strokes"),
-        *("foreign", "latin", "names_numbers", "names_secrets", "plain", "shape", "text"),
+        *("amid", "foreign", "latin", "names_numbers", "names_secrets", "plain", "shape", "text"),
     )
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, *, amid: bool = False) -> None:
+        self.text, self.amid = text, amid
         self.foreign, self.plain = False, text.isascii()
         self.names_secrets = self.names_numbers = False
         try:
@@ -136,7 +137,7 @@ class Outline:
             pieces += self.text[at:start], COVER * (end - start)
             at = end
         made.text = "".join(pieces) + self.text[at:]
-        made.foreign, made.plain = self.foreign, self.plain
+        made.foreign, made.plain, made.amid = self.foreign, self.plain, self.amid
         made.names_secrets, made.names_numbers = self.names_secrets, self.names_numbers
         made.latin = _struck_out(self.latin, spans, _COVER)
         made.shape = _struck_out(self.shape, spans, _COVER)
@@ -258,7 +259,8 @@ class Outline:
         """Whether there is anything that some pattern begins with: most short texts have nothing."""
         shape = self.shape
         return (
-            b"0" in shape
+            self.amid
+            or b"0" in shape
             or b":" in shape
             or b"@" in shape
             or b"=" in shape

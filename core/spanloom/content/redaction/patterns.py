@@ -11,15 +11,13 @@ from operator import itemgetter
 from ...errors import ConfigurationError
 from .finding import Entity, Finding
 from .outline import Covers, Outline
+from .parts import Parts, Span
 from .view import View
 
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "BE", "AT", "CH", "PT", "PL")
 """Whose phone numbers are known as they are written at home."""
 
 Detector = Callable[[Outline], Iterable[tuple[int, int]]]
-Span = tuple[int, int, int, int]
-"""Rank, negative length, start, end: the least of those that overlap wins."""
-
 # Where two overlap the first wins, then the longer, then the earlier.
 _ORDER = (Entity.SECRET, Entity.EMAIL, Entity.IBAN, Entity.CARD, Entity.NATIONAL_ID, Entity.IP, Entity.PHONE)
 _START = itemgetter(2)
@@ -48,8 +46,11 @@ class Patterns:
         object.__setattr__(self, "entities", frozenset(Entity(e) for e in self.entities))
         object.__setattr__(self, "regions", tuple(self.regions))
 
-    def find(self, text: str) -> Sequence[Finding]:
-        """The findings in `text`, in order, without overlaps; a secret wins over what it contains."""
+    def find(self, text: str, parts: Parts | None = None) -> Sequence[Finding]:
+        """The findings in `text`, in order, without overlaps; a secret wins over what it contains.
+
+        `parts` remembers what these patterns, and no others, found in parts of texts.
+        """
         outline = Outline(text)
         if not outline.promises():
             return ()
@@ -57,6 +58,15 @@ class Patterns:
         as_it_is = view.text == text
         if not as_it_is:
             outline = Outline(view.text)
+        found = self._search(outline) if parts is None else parts.search(outline, self._search)
+        if as_it_is:
+            return [Finding(start, end, _ORDER[rank]) for rank, _, start, end in found]
+        return sorted(
+            (Finding(*view.source(start, end), _ORDER[rank]) for rank, _, start, end in found), key=lambda f: f.start
+        )
+
+    def _search(self, outline: Outline) -> list[Span]:
+        """What is found in a text as the patterns see it, in order."""
         entities = self.entities
         detectors = [known for known in _detectors(tuple(self.regions)) if known[0] in entities]
         found: list[Span] = []
@@ -79,11 +89,7 @@ class Patterns:
                 break
             outline = outline.covered(covers)
         found.sort(key=_START)
-        if as_it_is:
-            return [Finding(start, end, _ORDER[rank]) for rank, _, start, end in found]
-        return sorted(
-            (Finding(*view.source(start, end), _ORDER[rank]) for rank, _, start, end in found), key=lambda f: f.start
-        )
+        return found
 
 
 @cache
@@ -99,7 +105,7 @@ def _detectors(
         Entity.EMAIL: (lambda outline: b"@" in outline.shape, addresses.emails, addresses.may_show_emails),
         Entity.IBAN: (lambda outline: outline.lettered, accounts.ibans, accounts.may_show_ibans),
         Entity.CARD: (lambda outline: outline.islands, accounts.cards, accounts.may_show_cards),
-        Entity.NATIONAL_ID: (lambda outline: b"0" in outline.shape, national_ids.national_ids, national_ids.may_show),
+        Entity.NATIONAL_ID: (national_ids.may_be_in, national_ids.national_ids, national_ids.may_show),
         Entity.IP: (
             lambda outline: outline.dotted or b":" in outline.shape,
             addresses.ip_addresses,

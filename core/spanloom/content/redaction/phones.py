@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from string import ascii_uppercase, digits
 
 import phonenumbers
 
-from .outline import COVER, Covers, Outline, places, table
+from .lookalikes import SIGNS, without_lookalikes
+from .outline import COVER, Covers, Outline
+from .phone_words import REACH, says_phone
 from .verdicts import Verdicts
 
 _BEFORE = r"(?<![A-Za-z0-9_+])(?<!\d[.,])(?<![A-Za-z0-9_/]-)"
@@ -16,124 +17,11 @@ _AFTER = r"(?![A-WYZa-wyz0-9_])(?![xX]\D)(?![.,/-]\d)"  # an extension may follo
 _ABROAD = re.compile(_BEFORE + r"\(?(?:\+ ?|00 ?)[1-9](?:[ ./()-]{0,3}\d){6,14}" + _AFTER)
 _AT_HOME = re.compile(_BEFORE + r"(?<![A-Za-z0-9_]/)\(?\d(?:[ ./()-]{0,2}\d){6,13}" + _AFTER)
 _LAST_GROUP = re.compile(r" [ ./()-]*[\d./-]+$")  # what stands behind a space may be another number
-
-# No phone number, whatever the digits say.
-_LOOKALIKE = re.compile(
-    r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # UUID
-    r"|(?<!\d)(?:19|20)\d\d([-/. ])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])(?!\d)"  # 2024-07-18
-    r"|(?<!\d)(?:0?[1-9]|[12]\d|3[01])([-/. ])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d(?!\d)"  # 18.07.2024, 07/18/2024
-    r"|(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -][A-Z0-9]{4}){2,7}(?:[ -][A-Z0-9]{1,3})?(?![A-Za-z0-9])"  # an IBAN with a slip
-    r"|(?<![\d:])\d\d?:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\d:])"  # 12:30:05.123
-)
-
-_SAYS_PHONE = re.compile(
-    r"\b(?:tel|tél|telephone|téléphone|telefono|teléfono|telefon|telefonnummer|phone|phones|cell|mobile|mobil|móvil"
-    r"|celular|handy|handynummer|mobilnummer|portable|fax|whatsapp|sms|text|texted|call|called|calling|dial"
-    r"|ring (?:me|us|him|her)|reach|hotline|rufnummer|durchwahl|anrufen|ruf|rufen|ruft|anruf|erreichbar|erreichen"
-    r"|erreichst|appeler|appelez|appelle|appel|joindre|joignable|rappeler|rappelez|rappel|llamar|llame|llama"
-    r"|llamada|llámame|llámeme"
-    r"|numéro de téléphone|contact number|phone number|my number|meine nummer|mon numéro|mi número)\b"
-    r"|phone|telefon|téléphone|teléfono|手机|电话|電話|هاتف|телефон",
-    re.IGNORECASE,
-)
-# Directly before: "order 415-…", "Auftragsnummer: …", "référence client n° …".
-_SAYS_OTHER = re.compile(
-    r"(?:\b(?:order|invoice|ticket|tracking|shipment|parcel|sku|isbn|issn|ean|gtin|upc|doi|ref|reference|case|batch"
-    r"|serial|part|model|version|build|commit|ids?|uid|uuid|key|price|total|amount|sum|population|article|item|account"
-    r"|customer|bestellung|rechnung|auftrag|artikel|kunden?|sendung|vorgang|preis|summe|betrag|konto|aktenzeichen"
-    r"|commande|facture|colis|suivi|référence|dossier|série|article|prix|montant|client|compte|pedido|factura|envío"
-    r"|seguimiento|referencia|expediente|serie|artículo|precio|importe|cliente|cuenta|timestamp|ts|seed|offset|page)"
-    r"|\B(?:(?<!telefon)(?<!handy)(?<!mobil)(?<!ruf)(?<!fax)nummer|_id|_no|zeichen)|#|№)"
-    r"(?:[ \t_-]{0,2}\b(?:no|nr|num|number|nummer|número|numéro|ids?|code|cliente?|is|was|ist|war|est|es|of|de|von|n))?"
-    r"[ \t.:#°º=\"'-]{0,6}$",
-    re.IGNORECASE,
-)
-# One of these is in whatever `_SAYS_PHONE` finds, and one of those ends whatever `_SAYS_OTHER` does.
-_PHONE_STEMS = (
-    *("tel", "tél", "phone", "cel", "mobil", "móvil", "handy", "portable", "fax", "whatsapp", "sms", "text", "call"),
-    *(
-        "dial",
-        "ring",
-        "reach",
-        "hotline",
-        "nummer",
-        "durchwahl",
-        "ruf",
-        "erreich",
-        "appel",
-        "joi",
-        "llam",
-        "llám",
-        "num",
-        "núm",
-    ),
-)
-_PHONE_PARTS = ("phone", "telefon", "téléphone", "teléfono")
-_PHRASES = {"ring", "contact", "my", "meine", "mon", "mi"}  # begin with these
-_PHONE_WORDS = frozenset(
-    word for word in re.split(r"[|()]", _SAYS_PHONE.pattern.partition("(?:")[2].rpartition(")")[0]) if word.isalpha()
-) - {"me", "us", "him", "her"}
-_WORD = re.compile(r"\w+")
-_OTHER_WORDS = (
-    *(
-        "order",
-        "invoice",
-        "ticket",
-        "tracking",
-        "shipment",
-        "parcel",
-        "sku",
-        "isbn",
-        "issn",
-        "ean",
-        "gtin",
-        "upc",
-        "doi",
-    ),
-    *("ref", "reference", "case", "batch", "serial", "part", "model", "version", "build", "commit", "id", "ids", "uid"),
-    *("uuid", "key", "price", "total", "amount", "sum", "population", "article", "item", "account", "customer"),
-    *(
-        "bestellung",
-        "rechnung",
-        "auftrag",
-        "artikel",
-        "kunde",
-        "kunden",
-        "sendung",
-        "vorgang",
-        "preis",
-        "summe",
-        "betrag",
-    ),
-    *(
-        "konto",
-        "aktenzeichen",
-        "commande",
-        "facture",
-        "colis",
-        "suivi",
-        "référence",
-        "dossier",
-        "série",
-        "prix",
-        "montant",
-    ),
-    *("client", "compte", "pedido", "factura", "envío", "seguimiento", "referencia", "expediente", "serie", "artículo"),
-    *("precio", "importe", "cliente", "cuenta", "timestamp", "ts", "seed", "offset", "page", "nummer", "_id", "_no"),
-    *("zeichen", "№"),
-    *("no", "nr", "num", "number", "nummer", "número", "numéro", "code", "is", "was", "ist", "war", "est", "es"),
-    *("of", "de", "von", "n"),
-)
-_OTHER_ENDS = tuple(
-    word for word in _OTHER_WORDS if not any(word != end and word.endswith(end) for end in _OTHER_WORDS)
-)
-_BEHIND_OTHER = " \t.:#°º=\"'-\n"
 _UNIT = re.compile(
     r"\s?(?:€|\$|£|%|EUR\b|USD\b|GBP\b|CHF\b|euros?\b|dollars?\b|kg\b|km\b|ms\b|bytes\b|tokens\b|people\b|habit)"
 )
-_REACH, _NEAR, _UNIT_REACH, _SOON = 40, 16, 16, 64
+_UNIT_REACH, _SOON = 16, 64
 _LEAD, _BEHIND = 3, 2  # characters before the first digit, `(+ `, and how far the patterns look behind the last
-_LOOKALIKE_SIGNS = table({digits + ascii_uppercase + "abcdef" + " :.,/()+-": "l"}, rest="x")
 
 # How national numbers are written: groups of digits, and where.
 _PLAIN_GROUPS = {
@@ -169,7 +57,7 @@ class Phones:
         spots = list(_spots(outline))
         if not spots:
             return
-        text = _without_lookalikes(outline, spots)
+        text = without_lookalikes(outline, spots)
         taken = [
             (match.start(), match.start() + length)
             for start, end, *_ in spots
@@ -195,7 +83,7 @@ class Phones:
     def _number_at_home(self, text: str, match: re.Match[str]) -> int:
         """How many characters of the match are a number; 0 if none is."""
         # No word counts from beyond what is redacted: it would be nearer, the next time.
-        said = _said(text[max(0, match.start() - _REACH) : match.start()].rpartition(COVER)[2])
+        said = says_phone(text[max(0, match.start() - REACH) : match.start()].rpartition(COVER)[2])
         if said is False or _UNIT.match(text, match.end()):
             return 0
         return self._at_home((_SAID if said else _UNSAID) + match[0])
@@ -253,56 +141,15 @@ def _spots(outline: Outline) -> Iterator[tuple[int, int, int, int]]:
 def _decisive(outline: Outline, start: int, end: int) -> tuple[int, int]:
     """What decides on the island from `start` to `end`."""
     latin, size = outline.latin, len(outline.latin)
-    before, behind = max(0, start - _LEAD - _REACH), min(size, end + _UNIT_REACH)
+    before, behind = max(0, start - _LEAD - REACH), min(size, end + _UNIT_REACH)
     # Nearly always the row ends soon, so that there is no need to read the whole text.
     far = max(0, before - _SOON)
-    first = latin[far:before].translate(_LOOKALIKE_SIGNS).rfind(b"x") + 1
-    last = latin[behind : behind + _SOON].translate(_LOOKALIKE_SIGNS).find(b"x")
+    first = latin[far:before].translate(SIGNS).rfind(b"x") + 1
+    last = latin[behind : behind + _SOON].translate(SIGNS).find(b"x")
     if (far and not first) or (last < 0 and behind + _SOON < size):
-        strokes = outline.strokes(_LOOKALIKE_SIGNS)
+        strokes = outline.strokes(SIGNS)
         far, first, last = 0, strokes.rfind(b"x", 0, before) + 1, strokes.find(b"x", behind) - behind
     return far + first - _LEAD, (size if last < 0 else behind + last) + _UNIT_REACH
-
-
-def _without_lookalikes(outline: Outline, spots: Sequence[tuple[int, int, int, int]]) -> str:
-    """The text, in which lookalikes near `spots` are struck out."""
-    text = outline.text
-    pieces: list[str] = []
-    at = read = 0
-    for _, _, first, last in spots:
-        if last > read:
-            for start in _lookalike_places(outline, max(first, read), last):
-                if start >= at and (match := _LOOKALIKE.match(text, start)):
-                    pieces += text[at:start], "\1" * (match.end() - start)
-                    at = match.end()
-            read = last
-    return "".join(pieces) + text[at:] if pieces else text
-
-
-_UUID = re.compile(rb"-(?=[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-)")
-_YEAR = re.compile(rb"(?:19|20)(?=[0-9][0-9])")
-_DATE_SIGNS = b"-/. "
-
-
-def _lookalike_places(outline: Outline, start: int, end: int) -> list[int]:
-    """Where one could begin, in order."""
-    latin, shape = outline.latin, outline.shape
-    found: list[int] = []
-    if latin.find(b"-", start, end) >= 0:
-        found = [match.start() - 8 for match in _UUID.finditer(latin, start, end)]
-    for match in _YEAR.finditer(latin, start, end):
-        at = match.start()
-        if latin[at + 4 : at + 5] in _DATE_SIGNS:
-            found.append(at)
-        if latin[at - 1 : at] in _DATE_SIGNS:
-            found += at - 6, at - 5, at - 4
-    if outline.lettered:
-        found += places(shape, b"aa00", start, end)
-    for at in places(shape, b"0:00", start, end):
-        found += at - 1, at
-    if not found:
-        return found
-    return sorted(at for at in found if at >= start)
 
 
 def _between(spots: Sequence[tuple[int, int, int, int]], taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -319,43 +166,6 @@ def _between(spots: Sequence[tuple[int, int, int, int]], taken: Sequence[tuple[i
             nth += 1
         if at < end:
             yield at, end
-
-
-def _said(before: str) -> bool | None:
-    """Whether the words before say that it is a phone number (True), or something else (False)."""
-    lower = before.lower()
-    if not _is_latin(before):  # outside of Latin-1 a letter may be another's other case
-        if _SAYS_PHONE.search(before, max(0, len(before) - _NEAR)):
-            return True
-        if _SAYS_OTHER.search(before):
-            return False
-        return True if _SAYS_PHONE.search(before) else None
-    last = _says_phone(lower) if _any_in(_PHONE_STEMS, lower) else -1
-    if last >= max(0, len(before) - _NEAR):
-        return True
-    if ("#" in before or lower.rstrip(_BEHIND_OTHER).endswith(_OTHER_ENDS)) and _SAYS_OTHER.search(before):
-        return False
-    return True if last >= 0 else None
-
-
-def _says_phone(lower: str) -> int:
-    """Where the last begins that `_SAYS_PHONE` would find; -1 if it finds none."""
-    last = max(map(lower.rfind, _PHONE_PARTS))
-    for word in _WORD.finditer(lower):
-        if word[0] in _PHONE_WORDS or (word[0] in _PHRASES and _SAYS_PHONE.match(lower, word.start())):
-            last = max(last, word.start())
-    return last
-
-
-def _is_latin(text: str) -> bool:
-    return text.isascii() or max(text) <= "\xff"
-
-
-def _any_in(stems: Sequence[str], text: str) -> bool:
-    for stem in stems:  # noqa: SIM110 - twice as fast as any()
-        if stem in text:
-            return True
-    return False
 
 
 def _number_abroad(written: str) -> int:

@@ -99,7 +99,7 @@ def may_show(outline: Outline, covers: Covers) -> bool:
     That are keys out of a row that is cut in two; of all others it is enough that there is what they begin with.
     """
     return outline.names_secrets or any(
-        covers.near(start - 1, end + 1) and not covers.hold(start, end) for start, end in outline.once(_rows)
+        not covers.hold(start, end) and covers.near(start - 1, end + 1) for start, end in outline.once(_rows)
     )
 
 
@@ -188,6 +188,11 @@ for _names, _strong in ((STRONG, True), (WEAK, False)):
     for _name in _names:
         _stem = next(stem for stem in STEMS if stem in _name)
         _NAMES.setdefault(_stem.encode("latin-1"), []).append((_name.encode("latin-1"), _name.index(_stem), _strong))
+# What a name has before its stem, and from there on: one look tells that no name is there, as nearly always.
+_AROUND = {
+    stem: (tuple({name[:before] for name, before, _ in names}), tuple({name[before:] for name, before, _ in names}))
+    for stem, names in _NAMES.items()
+}
 _SCHEMES = {b"auth": b"authorization", b"bearer": b"bearer", b"basic": b"basic"}
 _LONGEST_NAME = max(map(len, (*STRONG, *WEAK)))
 _SPACED = table({"_-.": " "})
@@ -200,10 +205,16 @@ def _named(outline: Outline, occurrences: list[tuple[int, bytes]]) -> Iterator[t
     lower = outline.lower
     spaced, first = lowered(text).translate(SPACED).encode("latin-1", "replace") if outline.foreign else b"", 0
     for place, stem in occurrences:
+        if stem not in _NAMES:
+            continue
         if not outline.foreign:  # a few words are sooner spaced than all of the text
             first = max(0, place - _LONGEST_NAME)
             spaced = lower[first : place + _LONGEST_NAME].translate(_SPACED)
-        for name, before, strong in _NAMES.get(stem, ()):
+        heads, tails = _AROUND[stem]
+        at = place - first
+        if not (spaced.startswith(tails, at) and spaced.endswith(heads, 0, at)):
+            continue
+        for name, before, strong in _NAMES[stem]:
             start = place - before
             if start < 0 or not spaced.startswith(name, start - first):
                 continue

@@ -154,4 +154,4 @@ def _said(text: str, offset: int, check: Check) -> Iterator[Finding]:
         if check(written):
             yield Finding(offset + number.start(), offset + number.start() + len(written), Entity.NATIONAL_ID)
             return
-        written = re.sub(r"[ ./-]*[A-Za-z0-9]+$", "", written)
+        written = re.sub(r"[ ./-]*[^\W_]+$", "", written)
