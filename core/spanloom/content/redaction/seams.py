@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from .addresses import VERSION_SIGNS
-from .national_ids import may_name_number
+from .national_words import may_name_number
 from .outline import Outline
 from .phone_words import REACH, may_say_phone
 
