@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from spanloom import ConfigurationError, ContentPolicy, actions
 from spanloom.content import Category
 from spanloom.content.acting import DROPPED, Situation, combined, in_share
-from spanloom.content.application import FAILURES, Application
+from spanloom.content.application import Application
+from spanloom.content.failures import FAILURES
 from spanloom.content.marked import Marked
 from spanloom.content.visible import Visible
 from spanloom.guard import _told

@@ -14,7 +14,8 @@ import spanloom
 from opentelemetry.sdk.trace import TracerProvider
 from spanloom import Langfuse, LangSmith, Local, Otlp, Phoenix
 from spanloom.content.acting import Drop
-from spanloom.content.application import FAILURES, Application
+from spanloom.content.application import Application
+from spanloom.content.failures import FAILURES
 from spanloom.content.plain import plain
 from spanloom.destinations import seen
 from spanloom.dialects import others

@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from spanloom import ContentPolicy, Langfuse, Local, Otlp, actions
 from spanloom.content import Category
-from spanloom.content.application import FAILURES
+from spanloom.content.failures import FAILURES
 from spanloom.guard import _told
 from spanloom.step import Content, Document, Kind, Media, Message, Step, Text, ToolCall, ToolDefinition
 from spanloom.store import Reading

@@ -321,6 +321,3 @@ def _joined(parts: tuple[Part, ...]) -> tuple[Part, ...]:
         else:
             out.append(part)
     return tuple(out)
-
-
-__all__ = ["FAILURES", "Application", "shows"]

@@ -106,7 +106,9 @@ _SAYS = {**_KINDS, list: _as_it_is, HumanMessage: _message, AIMessage: _message,
 
 
 def _is_unmarked(content: Any) -> bool:
-    return isinstance(content, str) or (isinstance(content, list) and not any(isinstance(b, Marked) for b in content))
+    if isinstance(content, list):  # of an empty one there is nothing to mark
+        return bool(content) and not any(isinstance(b, Marked) for b in content)
+    return isinstance(content, str)
 
 
 _KNOWN_ROLES = frozenset({"system", "developer", "user", "human", "assistant", "ai", "tool", "function"})

@@ -164,6 +164,22 @@ def test_content_blocks_become_parts_and_media_keep_no_bytes():
     assert (other.type, other.value) == ("strange", {"x": 1})
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (AIMessage([]), {"role": "assistant", "content": []}),
+        ({"role": "user", "content": []}, {"role": "user", "content": []}),
+        (("user", []), ["user", []]),
+    ],
+    ids=["message", "dict", "pair"],
+)
+def test_a_message_without_a_block_of_content_is_shown_as_it_is(traced, said, shown):
+    RunnableLambda(lambda given: given, name="echo").invoke([said], traced.config)
+    traced.flush()
+    seen = traced.memory.visible("echo")
+    assert (seen.input, seen.output) == ([shown], [shown])
+
+
 def test_tool_definitions_are_read_in_every_shape():
     openai = {"type": "function", "function": {"name": "a", "description": "d", "parameters": {"type": "object"}}}
     anthropic = {"name": "b", "input_schema": {"type": "object"}}
