@@ -492,22 +492,26 @@ def test_steps_of_any_piece_lie_in_the_step_that_streams_whoever_consumes_it(tra
     assert traced.probes("reader") == ["Reader.query"]
 
 
-def test_a_thread_that_begins_with_a_stream_is_inside_of_its_step(traced: Any) -> None:
+def test_a_thread_that_begins_for_any_piece_of_a_stream_is_inside_of_its_step(traced: Any) -> None:
     class Threaded(FakeLLM):
         def _pieces(self, said: Any) -> Any:
             def ask() -> None:
                 with probe("thread"):
                     Shelf().retrieve("more?")
 
-            thread = threading.Thread(target=copy_context().run, args=(ask,))
-            thread.start()
-            thread.join()
-            yield from super()._pieces(said)
+            for piece in super()._pieces(said):
+                thread = threading.Thread(target=copy_context().run, args=(ask,))
+                thread.start()
+                thread.join()
+                yield piece
 
     chat = RetrieverQueryEngine.from_args(Shelf(), llm=Threaded(), streaming=True)
     assert "".join(chat.query("what?").response_gen) == "one two three"
-    assert traced.probes("thread") == ["CompactAndRefine.synthesize"]
-    assert traced.probes() == ["Shelf.retrieve"] * 2
+    assert traced.probes("thread") == ["CompactAndRefine.synthesize"] * 3
+    assert traced.probes() == ["Shelf.retrieve"] * 4
+    assert [line for line in traced.tree() if line.endswith("Shelf.retrieve")][1:] == [
+        "    retriever:Shelf.retrieve"
+    ] * 3
 
 
 def test_a_stream_handed_from_thread_to_thread_leaves_none_of_them_inside(traced: Any) -> None:
