@@ -8,6 +8,7 @@ import math
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from tests.benchmarks.compare import corpus
 from tests.benchmarks.compare.__main__ import main
@@ -17,7 +18,8 @@ from tests.benchmarks.compare.report import Plan, measure
 from tests.benchmarks.compare.rounds import Block, Measured, NotSwitchedOffError, Pair, take_turns
 from tests.benchmarks.compare.sink import Sink
 from tests.benchmarks.compare.subjects import SUBJECTS
-from tests.benchmarks.compare.targets import Target
+from tests.benchmarks.compare.tables import target_table
+from tests.benchmarks.compare.targets import Target, as_json, missed, targets
 from tests.benchmarks.compare.workers import Process
 
 FIGURES = ("app_us", "all_us", "app_us_low", "app_us_high", "all_us_low", "all_us_high", "p50_us", "p99_us")
@@ -159,31 +161,72 @@ def test_it_says_what_else_a_subject_takes_and_whom_it_measured(report):
     assert report["commit"]
 
 
+def _targets(**workloads):
+    report = {"workloads": figures(workloads), "tokens": {}, "imports": {}}
+    return {(t.what, t.on): t for t in targets(report)}
+
+
+def _sent(measured, spans=4):
+    measured.spans = {"/v1/traces": spans}
+    return measured
+
+
 def test_targets_are_of_ratios_to_what_was_measured_beside_us(report):
-    subjects = report["workloads"]["w1"]["subjects"]
-    found = {(t["what"], t["on"]): t for t in report["targets"]}
-    share = subjects["spanloom"]["app_us"] / subjects["raw1"]["app_us"]
-    target = found["application's threads, of the floor's", "w1"]
-    assert target["value"] == pytest.approx(share)
-    assert target["met"] == (share <= 0.8)
-    assert ("µs for a token after the first", "w3") in found
+    nothing = _pairs([5000] * 3, [5000] * 3)
+    costs = {"raw1": 200, "raw2": 400, "dual": 900, "langfuse": 300, "openllmetry": 350, "spanloom": 100}
+    subjects = {name: _sent(_pairs([5000 + us] * 3, [5000] * 3)) for name, us in costs.items()}
+    subjects["genai"] = _sent(_pairs([5001] * 3, [5000] * 3), spans=3)  # saves by leaving out, and is no measure
+    found = _targets(w3={"noop": nothing, **subjects})
+    assert {what: target.value for (what, _), target in found.items()} == pytest.approx(
+        {
+            "application's threads, of the floor's": 0.5,
+            "all threads, of the two-export floor's": 0.25,
+            "the usual dual set-up, times ours": 9,
+            "the cheapest peer, times ours": 3,
+        }
+    )
+    assert [target.met() for target in found.values()] == [True, True, True, False]
+    of_floor = [as_json(target) for target in found.values()]
+    assert missed(of_floor, 1) == ""
+    assert "two-export floor's on w3 is 0.25, not 0.4" in missed(of_floor, 0.5)
+    told = {(t["what"], t["on"]) for t in report["targets"]}
+    assert {("application's threads, of the floor's", w) for w in ("w1", "w3")} <= told
+    assert ("µs for a token after the first", "w3") in told
+
+
+def test_a_target_may_be_missed_by_a_factor():
     assert not Target("x", "w1", 0.5, 0.4).met()
     assert Target("x", "w1", 0.5, 0.4).met(factor=1.5)
     assert Target("x", "w1", 7.0, 8.0, at_least=True).met(factor=1.5)
     assert not Target("x", "w1", 5.0, 8.0, at_least=True).met(factor=1.5)
 
 
+@pytest.mark.parametrize(("floor", "ours"), [(-10, 100), (0, 100), (100, -10), (100, 0)])
+def test_what_costs_less_than_nothing_meets_no_target_and_is_said_to_be_untold(floor, ours):
+    costs = {"raw1": floor, "spanloom": ours}
+    subjects = {name: _sent(_pairs([5000 + us] * 3, [5000] * 3)) for name, us in costs.items()}
+    (target,) = _targets(w3={"noop": _pairs([5000] * 3, [5000] * 3), **subjects}).values()
+    assert target.value is None
+    assert not target.met(factor=1000)
+    assert "application's threads, of the floor's on w3 cannot be told" in missed([as_json(target)], 1.5)
+    console = Console(record=True, width=170)
+    console.print(target_table([as_json(target)]))
+    assert "not told" in console.export_text()
+
+
 def test_two_benchmarks_can_be_compared(report, tmp_path):
+    faster = copy.deepcopy(report)
+    faster["workloads"]["w1"]["subjects"]["spanloom"]["all_us"] = 1000.0
     slower = copy.deepcopy(report)
-    slower["workloads"]["w1"]["subjects"]["spanloom"]["all_us"] *= 2
-    row = next(r for r in difference(report, slower) if (r["workload"], r["subject"]) == ("w1", "spanloom"))
-    assert row["all_us"][1] == pytest.approx(2 * row["all_us"][0])
+    slower["workloads"]["w1"]["subjects"]["spanloom"]["all_us"] = 2000.0
+    row = next(r for r in difference(faster, slower) if (r["workload"], r["subject"]) == ("w1", "spanloom"))
+    assert row["all_us"] == (1000, 2000)
     files = [tmp_path / "a.json", tmp_path / "b.json"]
-    for file, content in zip(files, (report, slower), strict=True):
+    for file, content in zip(files, (faster, slower), strict=True):
         file.write_text(json.dumps(content), encoding="utf-8")
     result = CliRunner().invoke(main, ["diff", *map(str, files)])
     assert result.exit_code == 0, result.output
-    assert "+100 %" in result.output
+    assert "1,000 → 2,000 │ +100 %" in " ".join(result.output.split())
     assert "in the process of each subject" not in result.output
     files[0].write_text(json.dumps({k: v for k, v in report.items() if k != "format"}), encoding="utf-8")
     assert "in the process of each subject" in CliRunner().invoke(main, ["diff", *map(str, files)]).output

@@ -22,7 +22,8 @@ def figures(results: Results, of: str = MEDIAN) -> dict[str, Figures]:
     the differences of the pairs of blocks, with `_low` and `_high`, their quartiles, and with `_noop`, the median of
     what was subtracted; `p50_us` and `p99_us`, microseconds that the median run and the slowest of a hundred take
     longer by the clock; `bytes`, on the wire, and `requests`, by path; `spans`, by path; `lost` and `late`, spans that
-    did not come, or not in time; `app_ratio`, to one export by hand, and `all_ratio`, to two.
+    did not come, or not in time; `app_ratio`, to one export by hand, and `all_ratio`, to two, None where either was not
+    measured or costs no more than nothing, as it may in few and short blocks.
 
     `app_us` and `all_us` are medians of these differences; or, `of` their minima, the least block of the subject
     less the least one of the no-op handler: what others do on a machine only ever makes CPU time longer.
@@ -37,8 +38,8 @@ def _workload(name: str, of_subjects: dict[str, Measured], of: str) -> Figures:
     over = {subject: _over(measured, of) for subject, measured in of_subjects.items()}
     nothing, itself = _plain(of_subjects[NOOP], of), over.pop(NOOP)
     for figure in over.values():
-        figure["app_ratio"] = _ratio(figure["app_us"], over.get(FLOOR, {}).get("app_us"))
-        figure["all_ratio"] = _ratio(figure["all_us"], over.get(TWO_FLOORS, {}).get("all_us"))
+        figure["app_ratio"] = ratio(figure["app_us"], over.get(FLOOR, {}).get("app_us"))
+        figure["all_ratio"] = ratio(figure["all_us"], over.get(TWO_FLOORS, {}).get("all_us"))
     return {"title": WORKLOADS[name].title, "subjects": {NOOP: nothing, **over}, ITSELF: itself}
 
 
@@ -115,8 +116,9 @@ def _each(pairs: list[Pair], what: str) -> dict[str, float]:
     return {path: count / runs for path, count in total.items()}
 
 
-def _ratio(cost: float, floor: float | None) -> float | None:
-    return cost / floor if floor is not None and floor > 0 else None
+def ratio(cost: float, of: float | None) -> float | None:
+    """None where one of them is not positive: what costs less than nothing drowned in what else the machine did."""
+    return cost / of if of is not None and of > 0 and cost > 0 else None
 
 
 def tokens(workloads: dict[str, Figures]) -> dict[str, dict[str, dict[str, float]]]:

@@ -23,7 +23,7 @@ def show(report: dict[str, Any], console: Console) -> None:
         console.print(_tokens(report["tokens"]))
     console.print(_rest(report))
     if report["targets"]:
-        console.print(_targets(report["targets"]))
+        console.print(target_table(report["targets"]))
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -119,12 +119,12 @@ def _rest(report: dict[str, Any]) -> Table:
     return table
 
 
-def _targets(targets: list[dict[str, Any]]) -> Table:
+def target_table(targets: list[dict[str, Any]]) -> Table:
     table = _table("Targets", "", "on", "measured", "wanted", "")
     for t in targets:
         wanted = f"{'≥' if t['at_least'] else '≤'} {t['limit']:g}"
-        verdict = "[green]met[/]" if t["met"] else "[red]missed[/]"
-        table.add_row(t["what"], t["on"], f"{t['value']:.2f}", wanted, verdict)
+        verdict = "[yellow]not told[/]" if t["value"] is None else "[green]met[/]" if t["met"] else "[red]missed[/]"
+        table.add_row(t["what"], t["on"], ratio(t["value"]), wanted, verdict)
     return table
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .figures import Figures
+from .figures import Figures, ratio
 from .subjects import DUAL, FLOOR, OURS, PEERS, TWO_FLOORS
 from .workloads import WORKLOADS
 
@@ -18,18 +18,21 @@ TOKEN_US, IMPORT_MS = 1.0, 60.0
 class Target:
     """`value` is what was measured; `limit` is the most that it may be, or the least where `at_least`.
 
+    `value` is None where no ratio could be told (figures.py): such a target is not met.
     `on` is a workload or a framework. `floor` is true for those that need nothing but the floor and us.
     """
 
     what: str
     on: str
-    value: float
+    value: float | None
     limit: float
     at_least: bool = False
     floor: bool = False
 
     def met(self, factor: float = 1.0) -> bool:
         """Whether it is, if `factor` times the limit is still good enough."""
+        if self.value is None:
+            return False
         return self.value * factor >= self.limit if self.at_least else self.value <= self.limit * factor
 
 
@@ -42,21 +45,33 @@ def as_json(target: Target) -> Figures:
     return {**asdict(target), "met": target.met()}
 
 
+def missed(found: list[Figures], factor: float) -> str:
+    """What is said of those ratios to the floor that are over `factor` times their limits, or could not be told; the
+    empty text if there are none. `found` are as in a report: `as_json`."""
+    known = [Target(**{key: value for key, value in target.items() if key != "met"}) for target in found]
+    said = "; ".join(
+        f"{t.what} on {t.on} " + ("cannot be told" if t.value is None else f"is {t.value:.2f}, not {t.limit:g}")
+        for t in known
+        if t.floor and not t.met(factor)
+    )
+    return said and f"missed by more than {factor:g} times: {said}"
+
+
 def _costs(workloads: dict[str, Figures]) -> Iterator[Target]:
     for name, of in workloads.items():
         subjects: dict[str, Any] = of["subjects"]
         ours = subjects.get(OURS)
         if ours is None or not WORKLOADS[name].shown:
             continue
-        if FLOOR in subjects and ours["app_ratio"] is not None:
+        if FLOOR in subjects:
             yield Target("application's threads, of the floor's", name, ours["app_ratio"], APP, floor=True)
-        if TWO_FLOORS in subjects and ours["all_ratio"] is not None:
+        if TWO_FLOORS in subjects:
             yield Target("all threads, of the two-export floor's", name, ours["all_ratio"], ALL, floor=True)
         if DUAL in subjects:
-            times = subjects[DUAL]["all_us"] / max(ours["all_us"], 1e-9)
+            times = ratio(subjects[DUAL]["all_us"], ours["all_us"])
             yield Target("the usual dual set-up, times ours", name, times, TIMES_DUAL, at_least=True)
         if peers := [subjects[p]["all_us"] for p in PEERS if p in subjects and _spans(subjects[p]) >= _spans(ours)]:
-            times = min(peers) / max(ours["all_us"], 1e-9)
+            times = ratio(min(peers), ours["all_us"])
             yield Target("the cheapest peer, times ours", name, times, TIMES_PEER, at_least=True)
 
 
