@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -71,6 +71,8 @@ def _answer(fields: Fields, finish_reason: str | None = None) -> Message:
         parts += tuple([ToolCall(call["name"], call["args"], call.get("id")) for call in calls])
     if invalid_calls:
         parts += tuple([ToolCall(c.get("name") or "", c.get("args"), c.get("id")) for c in invalid_calls])
+    elif not calls and additional and isinstance(call := additional.get("function_call"), Mapping):  # OpenAI's former
+        parts += (ToolCall(str(call.get("name") or ""), call.get("arguments")),)
     return Message(role_of(type), parts, name, finish_reason)
 
 
