@@ -62,11 +62,11 @@ class Runs:
         self._threads: OrderedDict[str, list[SpanContext]] = OrderedDict()
 
     def recorder_of(self, run: Hashable) -> Recorder | None:
-        """The recorder that the start of `run` is to be told: None where nothing is configured, or it knows the run."""
+        """The recorder that the start of `run` is to be told: None where nothing is configured, or it has been told."""
         recorder = self._recorder()
         if recorder is None or not recorder.active:
             return None
-        if recorder.knows(run):  # the same handler twice, or two of them
+        if recorder.has(run):  # the same handler twice, or two of them
             recorder.repeated += 1
             return None
         return recorder
@@ -117,7 +117,7 @@ class Runs:
             self._prompts.note(step, parent, serialized)
         elif step.kind is _LLM:
             self._prompts.give(step, given, parent, recorder)
-        opened = recorder.open(step, parent, context, end_holder=run_id)
+        opened = recorder.open(step, parent, context, end_holder=run_id, again=True)
         if opened is None:
             return
         if graph is not None and not graph.awaited:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 from langchain.agents import create_agent
@@ -213,6 +214,15 @@ def test_string_models_have_one_step_a_prompt(traced):
     Words().invoke("c", traced.config)
     assert traced.tree() == ["llm:Words"] * 3
     assert all(s.completion for s in traced.memory.steps)
+
+
+def test_two_requests_that_share_a_run_id_are_two_trees(traced):
+    bound = RunnableLambda(lambda q: search.invoke({"q": q}), name="bound").with_config(run_id=uuid4())
+    for user in ("ann", "bob"):
+        bound.invoke("x", {**traced.config, "metadata": {"user_id": user}})
+    assert traced.tree() == ["chain:bound", "  tool:search"] * 2
+    assert [s.identity.user_id for s in traced.memory.steps if s.name == "search"] == ["ann", "bob"]
+    assert len({s.trace_id for s in traced.memory.steps}) == 2
 
 
 def test_a_run_id_of_the_applications_own_may_be_text(traced):
