@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMRe
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from spanloom import using
-from spanloom.step import Kind, Reasoning, Step, Text, ToolCall
+from spanloom.step import Kind, OtherPart, Reasoning, Step, Text, ToolCall
 from spanloom_langchain import trace_embeddings
 from spanloom_langchain.messages import message_of
 from spanloom_langchain.results import note_result, request_parameters
@@ -102,11 +102,17 @@ def test_one_of_openais_responses_tells_why_it_ended(status, details, reason):
     assert step.finish_reasons == (reason,)
 
 
-def test_openais_former_function_call_is_a_tool_call(traced):
-    said = AIMessage("", additional_kwargs={"function_call": {"name": "search", "arguments": '{"q": "x"}'}})
-    Chat(answers=[said]).invoke("x", traced.config)
+@pytest.mark.parametrize(
+    ("beside", "part"),
+    [
+        ({"function_call": {"name": "search", "arguments": '{"q": "x"}'}}, ToolCall("search", '{"q": "x"}')),
+        ({"refusal": "I will not."}, OtherPart("refusal", {"refusal": "I will not."})),
+    ],
+)
+def test_what_openais_chats_answer_beside_their_content_is_part_of_the_answer(traced, beside, part):
+    Chat(answers=[AIMessage("", additional_kwargs=beside)]).invoke("x", traced.config)
     traced.flush()
-    assert traced.memory.visible("Chat").output_messages[0].parts == (ToolCall("search", '{"q": "x"}'),)
+    assert traced.memory.visible("Chat").output_messages[0].parts == (part,)
 
 
 def test_sampling_parameters_have_the_conventions_names():
@@ -176,14 +182,16 @@ def test_content_blocks_become_parts_and_media_keep_no_bytes():
                 {"type": "thinking", "thinking": "hm"},
                 {"type": "text", "text": "hi"},
                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+                {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}},
                 {"type": "strange", "x": 1},
             ]
         )
     )
-    thinking, text, image, other = message.parts
+    thinking, text, image, file, other = message.parts
     assert thinking == Reasoning("hm")
     assert text == Text("hi")
     assert (image.mime_type, image.uri, image.size) == ("image/png", None, 3)
+    assert (file.mime_type, file.uri, file.size) == ("application/pdf", None, 3)
     assert (other.type, other.value) == ("strange", {"x": 1})
 
 
