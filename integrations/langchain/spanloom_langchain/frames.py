@@ -8,14 +8,15 @@ runs is in the frame of `_generate_with_cache`, with its `run_manager`. Where a 
 is None, and the caller falls back on what callbacks tell.
 
 A graph runs in the frame of `Pregel.stream` or `astream`, in its caller's own context: LangChain's variable tells its
-nodes, but not what the graph itself does between them, such as asking its checkpointer.
+nodes, but not what the graph itself does between them, such as asking its checkpointer. A node's `TracePolicy` reaches
+LangSmith's tracers alone, but the frame that starts the node knows it.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import cache
 from types import FrameType
 from typing import Any, NamedTuple
@@ -79,25 +80,48 @@ class GraphStart(NamedTuple):
     awaited: bool
 
 
-def starting_graph() -> GraphStart | None:
-    """The graph whose start is being reported; None where it is no graph's, but a node's or a chain's. Asked in the
-    callback itself."""
-    if not (codes := _graph_codes()):
+class NodeStart(NamedTuple):
+    """The start of a node whose application says, by a `TracePolicy`, what a trace records of it: `recorded` is that of
+    its input, and `process_outputs` makes it of its output (None: as it is)."""
+
+    recorded: Any
+    process_outputs: Callable[[Any], Any] | None
+
+
+def starting() -> GraphStart | NodeStart | None:
+    """What is known of the graph, or the node, whose start is being reported; None for any other run, and for a node
+    that is traced as it is. Asked in the callback itself."""
+    if not (graphs := _graph_codes()):
         return None
+    nodes = _node_codes()
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        if frame.f_code in codes:
-            config = getattr(frame.f_locals.get("self"), "config", None)
-            metadata = config.get("metadata") if isinstance(config, Mapping) else None
-            caller = frame.f_back
-            return GraphStart(
-                metadata if isinstance(metadata, Mapping) else {},
-                caller is not None and caller.f_code in _graph_codes("invoke", "ainvoke"),
-            )
+        if frame.f_code in graphs:
+            return _graph_start(frame)
+        if frame.f_code in nodes:
+            return _node_start(frame.f_locals)
         if frame.f_globals.get("__name__") != _REPORTING:
             return None
         frame = frame.f_back
     return None
+
+
+def _graph_start(frame: FrameType) -> GraphStart:
+    config = getattr(frame.f_locals.get("self"), "config", None)
+    metadata = config.get("metadata") if isinstance(config, Mapping) else None
+    caller = frame.f_back
+    return GraphStart(
+        metadata if isinstance(metadata, Mapping) else {},
+        caller is not None and caller.f_code in _graph_codes("invoke", "ainvoke"),
+    )
+
+
+def _node_start(variables: Mapping[str, Any]) -> NodeStart | None:
+    policy = getattr(variables.get("self"), "trace_policy", None)
+    outputs = getattr(policy, "process_outputs", None)
+    if getattr(policy, "process_inputs", None) is None and outputs is None:
+        return None
+    return NodeStart(variables.get("recorded"), outputs)
 
 
 def runs_graph(run: Hashable) -> bool:
@@ -137,6 +161,21 @@ def _graph_codes(*names: str) -> frozenset[Any]:
     if len(known) < len(names):
         _missing("Pregel.stream", "agents are shown as chains, checkpointers lie around their graph", "langgraph")
     return known
+
+
+def _node_codes() -> frozenset[Any]:
+    """The codes of what starts a node, where LangGraph has trace policies."""
+    if (known := _known.get(_NODE_STARTS)) is not None:
+        return known
+    if not (sequences := loaded("langgraph._internal._runnable", "RunnableSeq")):
+        return frozenset()
+    known = _known[_NODE_STARTS] = frozenset(_code_of(sequences[0], name) for name in _NODE_STARTS) - {None}
+    if not known and loaded("langgraph.types", "TracePolicy"):
+        _missing("RunnableSeq._start", "nodes are traced as they are, whatever their TracePolicy says", "langgraph")
+    return known
+
+
+_NODE_STARTS = ("_start", "_astart")
 
 
 def _is_run(manager: Any, run: Hashable) -> bool:

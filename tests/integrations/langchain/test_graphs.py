@@ -16,7 +16,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import NodeTimeoutError
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, RetryPolicy, Send, interrupt
+from langgraph.types import Command, RetryPolicy, Send, TracePolicy, interrupt, omit_payload
 
 from tests.integrations.langchain.fakes import Chat, call, probe, search
 
@@ -111,6 +111,34 @@ def test_a_checkpointer_of_a_graph_in_a_node_or_a_chain_writes_in_its_own_graph(
     RunnableLambda(lambda x: outer.invoke({"seen": []}), name="around").invoke("x", traced.config)
     assert set(traced.probes("read")) == set(traced.probes("write")) == {"inner"}
     assert traced.probes("consumer") == ["node"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_nodes_trace_policy_says_what_is_recorded_of_it(traced, asynchronous):
+    def fails(value):
+        raise ValueError("no")
+
+    policies = {
+        "omitted": TracePolicy(process_inputs=omit_payload, process_outputs=omit_payload),
+        "counted": TracePolicy(process_outputs=lambda value: {"seen": len(value["seen"])}),
+        "failing": TracePolicy(process_outputs=fails),
+        "plain": TracePolicy(),
+    }
+    graph, before = StateGraph(State), START
+    for name, policy in policies.items():
+        graph.add_node(name, avisit if asynchronous else visit, trace_policy=policy)
+        graph.add_edge(before, name)
+        before = name
+    if asynchronous:
+        asyncio.run(graph.compile().ainvoke({"seen": ["x"]}, traced.config))
+    else:
+        graph.compile().invoke({"seen": ["x"]}, traced.config)
+    traced.flush()
+    seen = {name: traced.memory.visible(name) for name in policies}
+    assert (seen["omitted"].input, seen["omitted"].output) == ({}, {})
+    assert (seen["counted"].input, seen["counted"].output) == ({"seen": ["x", 1]}, {"seen": 1})
+    assert not seen["failing"].output
+    assert seen["plain"].output == {"seen": [1]}
 
 
 def test_a_subgraph_nests_in_its_node_and_spans_in_theirs(traced):
