@@ -151,7 +151,8 @@ class CurrentStep:
     """Keeps a `StepContext` current for one framework and one recorder."""
 
     def __init__(self, locate: Locate, span_of: SpanOf, between: tuple[str, ...] = ()) -> None:
-        """`between` are the packages whose frames lie between a leaf's caller and `enter`."""
+        """`between` are the packages whose frames lie between a leaf's caller and `enter`, and the functions whose
+        frames do (`package.module:function`), which return before the body runs."""
         self.locate, self.span_of, self._between = locate, span_of, (__package__, *between)
 
     def enter(self, step: Step, *, leaf: bool = False, base: Hashable = None, running: Locate | None = None) -> None:
@@ -195,6 +196,10 @@ class CurrentStep:
         if step.task is None:
             return None
         frame: FrameType | None = sys._getframe(2)
-        while frame is not None and str(frame.f_globals.get("__name__")).startswith(self._between):
+        while frame is not None and _place(frame).startswith(self._between):
             frame = frame.f_back
         return None if frame is None else id(frame)
+
+
+def _place(frame: FrameType) -> str:
+    return f"{frame.f_globals.get('__name__')}:{frame.f_code.co_name}"

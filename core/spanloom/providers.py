@@ -182,7 +182,8 @@ def _anthropic(raw: Any) -> Usage | None:
 
 
 def _bedrock(raw: Any) -> Usage | None:
-    fresh = count(raw, "inputTokens")
+    """Bedrock's converse; also its older call's metrics, whose names end in `Count`."""
+    fresh = count(raw, "inputTokens", "inputTokenCount")
     if fresh is None:
         return None
     read = count(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
@@ -190,7 +191,7 @@ def _bedrock(raw: Any) -> Usage | None:
     kept = [n for d in _items(field(raw, "cacheDetails")) if field(d, "ttl") == "1h" and (n := count(d, "inputTokens"))]
     return Usage(
         input_tokens=fresh + (read or 0) + (write or 0),
-        output_tokens=count(raw, "outputTokens"),
+        output_tokens=count(raw, "outputTokens", "outputTokenCount"),
         cache_read_tokens=read,
         cache_write_tokens=write,
         cache_write_1h_tokens=sum(kept) if kept else None,

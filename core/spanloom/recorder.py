@@ -70,9 +70,9 @@ class Recorder:
         """The open step of `run_id` (or of the step it was folded into); None where there is none."""
         return self._open.get(self._folded.get(run_id, run_id) if self._folded else run_id)
 
-    def knows(self, run_id: Hashable) -> bool:
-        """Whether `run_id` was opened before, be it open or lately closed."""
-        return run_id in self._open or run_id in self._ended
+    def has(self, run_id: Hashable) -> bool:
+        """Whether `run_id` is open."""
+        return run_id in self._open
 
     def span_of(self, run_id: Hashable) -> trace.Span | None:
         """The span that code inside the body of `run_id` sees as current."""
@@ -103,12 +103,15 @@ class Recorder:
         parent: Hashable = None,
         context: otel_context.Context | None = None,
         end_holder: object = None,
+        *,
+        again: bool = False,
     ) -> Step | None:
         """Open `step` under the run `parent`; without a known parent, under the current span.
 
         None where the recorder is shut down or the run is already known (a handler registered twice). `context` stands
         in for the current OpenTelemetry context. `end_holder` is an object without which the framework cannot report
-        the step's end: when it is collected, the step ends. Fills the step's ids, identity and start time.
+        the step's end: when it is collected, the step ends. `again` lets a run that has ended begin anew, where an
+        application chooses the ids itself. Fills the step's ids, identity and start time.
         """
         if not self.active:
             return None
@@ -119,7 +122,7 @@ class Recorder:
                 self._look_ns = now + min(_LOOK_NS, self._max_age_ns)
             self._finish(given_up)
         run_id = step.run_id
-        if run_id in self._open or run_id in self._ended:
+        if run_id in self._open or (not again and run_id in self._ended):
             self.repeated += 1
             return None
         step.start_ns = step.start_ns or now
@@ -154,6 +157,8 @@ class Recorder:
             if step.parent_run_id is None:
                 self.recent.opened(step, alone=not self._open)
             self._open[run_id] = step
+            if again:
+                self._ended.pop(run_id, None)
             self.opened += 1
             if (up := self._open.get(step.parent_run_id)) is not None:
                 if up.children is None:

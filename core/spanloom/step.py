@@ -274,6 +274,9 @@ class Step:
     priced: bool = False
     repeats: Repeats | None = None  # None: its prompt is the first of its kind, or it is not a call of a model
 
+    # the adapter's own
+    process_output: Any = None  # what the application makes of its output for a trace: a function of it
+
     # the recorder's own
     live: Any = None  # what makes its live span when somebody looks at it; None where it is the SDK's from the start
     held: Any = None  # its live span, where there is one: see `span`

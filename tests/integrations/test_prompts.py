@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -18,6 +19,7 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.prompts import PromptTemplate
 from opentelemetry.sdk.trace import TracerProvider
 from spanloom import ContentPolicy, Langfuse, Otlp, using
+from spanloom.destinations.destination import visible
 from spanloom.testing import Memory, strict
 from spanloom_langchain import SpanloomCallbackHandler
 from spanloom_langchain import prompt_from_langfuse as to_langchain
@@ -170,6 +172,35 @@ def test_two_requests_at_once_keep_their_prompts_apart(wire):
     chains = [to_langchain(text_prompt("{{q}}", f"p{n}", n)) | model() for n in range(4)]
     RunnableLambda(lambda q: [c.invoke({"q": q}) for c in chains]).batch(["a", "b", "c"], wire.config)
     assert sorted(wire.prompts()) == sorted((f"p{n}", n) for n in range(4) for _ in range(3))
+
+
+def test_of_several_prompts_beside_a_generation_the_one_is_linked_that_it_was_given(wire):
+    one, two = to_langchain(text_prompt("1 {{q}}", "one", 1)), to_langchain(text_prompt("2 {{q}}", "two", 2))
+    plain = ChatPromptTemplate.from_template("plain {q}")
+
+    async def node(q):
+        rendered = asyncio.Barrier(3)
+
+        async def ask(prompt, q):
+            value = await prompt.ainvoke({"q": q})
+            await rendered.wait()
+            await model().ainvoke(value)
+
+        await asyncio.gather(ask(one, f"{q}1"), ask(plain, f"{q}2"), ask(two, f"{q}3"))
+
+    asyncio.run(RunnableLambda(node).ainvoke("q", wire.config))
+    assert sorted(wire.prompts(), key=str) == [("one", 1), ("two", 2), None]
+    asked = [
+        (prompt.name, visible(ended, ContentPolicy.full()).prompt_variables)
+        for ended in wire.memory.spans
+        if ended.step.kind == "llm" and (prompt := ended.step.identity.prompt)
+    ]
+    assert sorted(asked, key=str) == [("one", {"q": "q1"}), ("two", {"q": "q3"})]
+
+
+def test_a_prompt_that_feeds_two_models_is_linked_to_both(wire):
+    (to_langchain(text_prompt()) | {"a": model(), "b": model()}).invoke({"question": "?"}, wire.config)
+    assert wire.prompts() == [("rag", 3)] * 2
 
 
 @pytest.fixture

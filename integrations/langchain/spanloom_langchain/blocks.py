@@ -64,6 +64,8 @@ def _media(kind: str, block: Mapping[str, Any]) -> Media:
     url = source.get("url") or source.get("image_url")
     data = source.get("data") or source.get("base64") or source.get("file_data")
     mime = source.get("media_type") or source.get("mime_type") or block.get("mime_type")
+    if isinstance(data, str) and data.startswith("data:"):
+        url, data = data, None
     if isinstance(url, str) and url.startswith("data:"):
         head, _, data = url.partition(",")
         mime, url = mime or head[5:].split(";")[0], None

@@ -18,12 +18,12 @@ from spanloom.step import FIRST_TOKEN, Deferred, Event, Kind, Outcome, Step
 from . import labels
 from .calls import note_answer, note_request
 from .documents import documents_of
-from .frames import left_unread
+from .frames import GraphStart, NodeStart, left_unread, starting
 from .messages import messages_of, prompt_of
 from .runs import Runs, key_of
 from .snapshots import hold_documents, snapshot
 from .streams import Streams
-from .values import value_of
+from .values import processed_value, value_of
 
 _NOTHING: Mapping[str, Any] = {}
 # Python 3.11 takes longer to find a member in its enum than for most that is done here.
@@ -91,18 +91,20 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
                 return
             name, kind = labels.run_name(name, serialized, "Runnable"), labels.chain_kind(run_type)
             step = Step(run, kind, name)
-            said = metadata or _NOTHING
-            above = self._runs.get(parent_run_id) if "ls_integration" in said else None
-            if labels.is_agent(name, said, above, serialized):
-                step.kind, step.agent_name = _AGENT, said.get("lc_agent_name") or name
+            said, start = metadata or _NOTHING, starting()
+            graph = start if isinstance(start, GraphStart) else None
+            if isinstance(start, NodeStart):
+                inputs, step.process_output = start
+            if (agent := labels.agent_name(name, graph, serialized)) is not None:
+                step.kind, step.agent_name = _AGENT, agent
             step.streaming = defers_inputs is not None  # told of streams alone, be it true or false
             if step.kind is _AGENT and (messages := _messages_in(inputs)):
                 step.content.input_messages = Deferred(messages_of, (messages,))
             elif not step.streaming:  # a stream begins with {"input": ""}, and tells its input at the end
                 step.content.input = Deferred(value_of, (snapshot(inputs),))
-            if "thread_id" in said and "langgraph_node" not in said:
+            if graph is not None and "thread_id" in said and "langgraph_node" not in said:
                 step.links = self._runs.resumed(said, inputs)
-            self._runs.open(recorder, step, run_id, parent_run_id, said, tags, serialized=serialized)
+            self._runs.open(recorder, step, run_id, parent_run_id, said, tags, serialized=serialized, graph=graph)
         except Exception as error:
             _caught("on_chain_start", error)
 
@@ -115,6 +117,8 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
                 step.content.input = Deferred(value_of, (snapshot(inputs),))
             if step.kind is _AGENT and (messages := _messages_in(outputs)):
                 step.content.output_messages = Deferred(messages_of, (messages[-1:],))
+            elif step.process_output is not None:
+                step.content.output = Deferred(processed_value, (step.process_output, snapshot(outputs)))
             elif outputs is not None:
                 step.content.output = Deferred(value_of, (snapshot(outputs),))
             if step.kind is _PROMPT:

@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from spanloom.identity import NOBODY, Identity, Prompt, current_identity
-from spanloom.step import Kind, Step
+from spanloom.step import Kind
 
+from .frames import GraphStart
 from .prompts import NAMING, prompt_of_run
 from .snapshots import snapshot
 
@@ -137,10 +138,13 @@ def _is_said(
 _NOWHERE: Mapping[str, Any] = {}
 
 
-def graph_place(metadata: Mapping[str, Any], above: Mapping[str, Any] = _NOWHERE) -> Mapping[str, Any]:
+def graph_place(
+    metadata: Mapping[str, Any], above: Mapping[str, Any] = _NOWHERE, *, graph: bool = False
+) -> Mapping[str, Any]:
     """LangGraph's place of a run: `node`, `step`, `checkpoint_ns`, `thread` and `agent`, as far as there are any.
 
-    `above` is the place of the step around it: itself the answer where the run is in the same one.
+    `above` is the place of the step around it: itself the answer where the run is in the same one. The run is a graph's
+    own (`graph`), or in a node, or it has no thread: the id that a chain was given may be a conversation's.
     """
     place: dict[str, Any] = {}
     if (node := metadata.get("langgraph_node")) is not None:
@@ -149,7 +153,7 @@ def graph_place(metadata: Mapping[str, Any], above: Mapping[str, Any] = _NOWHERE
         place["step"] = step
     if (namespace := metadata.get("langgraph_checkpoint_ns")) is not None:
         place["checkpoint_ns"] = namespace
-    if (thread := metadata.get("thread_id")) is not None:
+    if (graph or node is not None) and (thread := metadata.get("thread_id")) is not None:
         place["thread"] = _text(thread)
     if metadata.get("ls_integration") == AGENT_INTEGRATION:
         place["agent"] = metadata.get("lc_agent_name")
@@ -178,23 +182,21 @@ def run_name(given: str | None, serialized: Mapping[str, Any] | None, default: s
     return default
 
 
-def is_agent(
-    name: str, metadata: Mapping[str, Any], parent: Step | None, serialized: Mapping[str, Any] | None = None
-) -> bool:
-    """Whether a chain run is an agent's own: one of `create_agent`, or LangChain's former AgentExecutor.
+def agent_name(name: str, graph: GraphStart | None, serialized: Mapping[str, Any] | None = None) -> str | None:
+    """The name of the agent whose own run a chain's run is; None where it is none.
 
-    `create_agent` marks its runs by metadata that their inner runs inherit. The outermost marked run is the agent, and
-    so is one with the agent's name, unless it is a node of an agent of that name.
+    It is the run of a graph that was made as an agent, or of LangChain's former AgentExecutor, which says its class
+    where it streams, and no more than its name where it does not. A run inside of an agent inherits its metadata, so
+    that these tell nothing.
     """
-    if metadata.get("ls_integration") != AGENT_INTEGRATION:
-        return bool(serialized) and (serialized or {}).get("id", [None])[-1] == "AgentExecutor"
-    own = metadata.get("lc_agent_name")
-    if parent is None or "agent" not in parent.graph or parent.graph["agent"] != own:
-        return True
-    if parent.kind is Kind.AGENT and parent.agent_name == name and metadata.get("langgraph_node") == name:
-        return False
-    return name in (own or "LangGraph", "LangGraph")
+    if graph is not None:
+        made_as = graph.metadata.get("ls_integration")
+        return str(graph.metadata.get("lc_agent_name") or name) if made_as in _AGENTS else None
+    kind = serialized.get("id") if serialized else (name,)
+    return name if kind and kind[-1] == _EXECUTOR else None
 
+
+_AGENTS, _EXECUTOR = (AGENT_INTEGRATION, "deepagents"), "AgentExecutor"
 
 _ADDRESSES = (
     "openai_api_base",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from langchain_core.messages import (
     convert_to_messages,
 )
 from spanloom.content.plain import plain
-from spanloom.step import Message, Part, Reasoning, Text, ToolCall, ToolCallResponse
+from spanloom.step import Message, OtherPart, Part, Reasoning, Text, ToolCall, ToolCallResponse
 
 from .blocks import parts_of, role_of
 from .recall import Recall
@@ -65,12 +65,17 @@ def _tool_answer(fields: Fields) -> Message:
 def _answer(fields: Fields, finish_reason: str | None = None) -> Message:
     type, content, name, calls, invalid_calls, additional = fields
     parts = _parts(content)
-    if additional and isinstance(thought := additional.get("reasoning_content"), str) and thought:
-        parts = (Reasoning(thought), *parts)
+    if additional:
+        if isinstance(thought := additional.get("reasoning_content"), str) and thought:
+            parts = (Reasoning(thought), *parts)
+        if isinstance(refusal := additional.get("refusal"), str) and refusal:
+            parts += (OtherPart("refusal", {"refusal": refusal}),)
     if calls:
         parts += tuple([ToolCall(call["name"], call["args"], call.get("id")) for call in calls])
     if invalid_calls:
         parts += tuple([ToolCall(c.get("name") or "", c.get("args"), c.get("id")) for c in invalid_calls])
+    elif not calls and additional and isinstance(call := additional.get("function_call"), Mapping):  # OpenAI's former
+        parts += (ToolCall(str(call.get("name") or ""), call.get("arguments")),)
     return Message(role_of(type), parts, name, finish_reason)
 
 

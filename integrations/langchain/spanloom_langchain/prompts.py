@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spanloom.identity import Prompt, prompt_in
+from spanloom.loaded import loaded
 from spanloom.recorder import Recorder
 from spanloom.step import Deferred, Kind, Step
 
@@ -86,12 +87,24 @@ class _Run:
         self.rendered: Any = None
 
 
+def _is_given(given: Any, rendered: Any) -> bool:
+    """Whether a model is given the prompt value `rendered`: messages that end with its own last one, or its text."""
+    if not isinstance(rendered, loaded("langchain_core.prompt_values", "PromptValue")):
+        return False
+    last = given[-1] if given and not isinstance(given, str) else given
+    if messages := getattr(rendered, "messages", None):
+        return messages[-1] is last
+    text = getattr(rendered, "text", None)
+    return isinstance(text, str) and text == (last if isinstance(last, str) else getattr(last, "content", None))
+
+
 class Links:
     """From the run of a prompt to the generations that it feeds: those beside it, below the same parent. Bounded.
 
-    The link of a managed prompt holds until a generation has succeeded with it (so a retry or a fallback has it too),
-    another prompt has run beside it, or the parent has ended. Templates are matched by what they rendered, on the
-    worker: the last few prompts that ran beside a generation may each be its own.
+    A generation that is given just what a prompt has rendered carries that one's link, or none. Where somebody has made
+    something else of it, the link of a managed prompt holds until a generation has succeeded with it (so a retry or a
+    fallback has it too), another prompt has run beside it, or the parent has ended. Templates are matched by what they
+    rendered, on the worker: the last few prompts that ran beside a generation may each be its own.
     """
 
     def __init__(self) -> None:
@@ -126,13 +139,17 @@ class Links:
         model is given: messages, or a text."""
         if not (self._runs or self._links):
             return
-        at, _ = self._holder(self._links, parent, recorder)
-        if at is not None and (link := self._links.get(at)) is not None:
+        at, in_agent = self._holder(self._runs, parent, recorder)
+        runs = self._runs.get(at, ()) if at is not None else ()
+        link = next((run for run in runs if _is_given(given, run.rendered)), None)
+        if link is None:
+            linked, _ = self._holder(self._links, parent, recorder)
+            link = self._links.get(linked) if linked is not None else None
+        if link is not None and link.step.identity.prompt is not None:
             step.content.prompt_variables = link.step.content.input
             step.identity = replace(step.identity, prompt=link.step.identity.prompt)
-        at, in_agent = self._holder(self._runs, parent, recorder)
         if at is not None and not in_agent:  # an agent's own prompt says more of its calls
-            beside = tuple((run.template, run.rendered) for run in self._runs.get(at, ()) if run.template is not None)
+            beside = tuple((run.template, run.rendered) for run in runs if run.template is not None)
             step.content.template = Deferred(template_among, (beside, given))
 
     def used(self, step: Step, recorder: Recorder) -> None:

@@ -59,6 +59,8 @@ def note_result(step: Step, result: LLMResult) -> Sequence[Generation]:
     for answer in answers:
         response, info = answer.response, answer.info
         reason = _first(response, _REASONS) or _first(info, _REASONS) or _first(llm_output, _REASONS)
+        if reason is None and response.get("object") == "response":
+            reason = _end_of_response(response)
         if reason is not None:
             reasons.append(str(reason))
         if step.response_model is None and (model := _first(response, _MODELS) or _first(info, _MODELS)):
@@ -104,6 +106,11 @@ _REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason")
 _MODELS = ("model_name", "model", "model_id", "modelId")
 _IDS = ("id", "response_id")
 _USAGES = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics")
+
+
+def _end_of_response(response: Mapping[str, Any]) -> Any:
+    """Why one of OpenAI's responses ended: these tell no finish reason, but a status, and why it is `incomplete`."""
+    return _mapping(response.get("incomplete_details")).get("reason") or response.get("status")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from spanloom.recorder import Recorder, note_error
 from spanloom.setup import Loom, current_loom
 from spanloom.step import Kind, Outcome, Step
 
-from .frames import running_prompt
+from .frames import GraphStart, running_prompt, runs_graph
 from .labels import graph_place, identity_of
 from .outcomes import leaves_orphans, outcome_of
 from .prompts import Links
@@ -28,7 +28,10 @@ _LLM, _PROMPT, _OK, _ERROR = Kind.LLM, Kind.PROMPT, Outcome.OK, Outcome.ERROR
 _INTERRUPTED = Outcome.INTERRUPTED
 _MOST_THREADS = 10_000
 _MOST_LINKS = 16
-_BETWEEN = (__package__, "langchain_core.callbacks")
+_BETWEEN = (
+    __package__, "langchain_core.callbacks",
+    "langchain_core.language_models.chat_models:ensure_started",  # of a v3 stream: whoever asks for its first event
+)  # fmt: skip
 
 
 def running_run() -> Hashable:
@@ -59,11 +62,11 @@ class Runs:
         self._threads: OrderedDict[str, list[SpanContext]] = OrderedDict()
 
     def recorder_of(self, run: Hashable) -> Recorder | None:
-        """The recorder that the start of `run` is to be told: None where nothing is configured, or it knows the run."""
+        """The recorder that the start of `run` is to be told: None where nothing is configured, or it has been told."""
         recorder = self._recorder()
         if recorder is None or not recorder.active:
             return None
-        if recorder.knows(run):  # the same handler twice, or two of them
+        if recorder.has(run):  # the same handler twice, or two of them
             recorder.repeated += 1
             return None
         return recorder
@@ -91,16 +94,19 @@ class Runs:
         batch: bool = False,
         serialized: Mapping[str, Any] | None = None,
         given: Any = None,
+        graph: GraphStart | None = None,
     ) -> None:
         """Open `step` in `recorder`. `leaf` is as for `CurrentStep.enter`, `batch` where others start before its body
-        does, `serialized` LangChain's form of a prompt, `given` the messages or the text that a model is given."""
+        does, `serialized` LangChain's form of a prompt, `given` the messages or the text that a model is given, `graph`
+        is told of a graph's own run."""
         parent, context = _parent(recorder, parent_run_id), None
         above = recorder.get(parent) if parent is not None else None
         if above is not None:  # what a run inherits is not read anew
             step.identity = identity_of(metadata, tags or (), above.identity)
-            step.graph = graph_place(metadata, above.graph)
+            step.graph = graph_place(metadata, above.graph, graph=graph is not None)
         else:
-            step.identity, step.graph = identity_of(metadata, tags or ()), graph_place(metadata)
+            step.identity = identity_of(metadata, tags or ())
+            step.graph = graph_place(metadata, graph=graph is not None)
             if parent is None and "traceparent" in metadata:
                 context = _incoming(metadata)
         task = running_task()
@@ -111,8 +117,14 @@ class Runs:
             self._prompts.note(step, parent, serialized)
         elif step.kind is _LLM:
             self._prompts.give(step, given, parent, recorder)
-        opened = recorder.open(step, parent, context, end_holder=run_id)
-        if opened is not None:
+        opened = recorder.open(step, parent, context, end_holder=run_id, again=True)
+        if opened is None:
+            return
+        if graph is not None and not graph.awaited:
+            run = step.run_id
+            self._current_step(recorder).enter(step, leaf=True, running=lambda: run if runs_graph(run) else None)
+        else:
+            leaf = leaf or graph is not None
             self._current_step(recorder).enter(step, leaf=leaf, running=_running_prompt if batch else None)
 
     def close(self, step: Step, outcome: Outcome, error: BaseException | None = None) -> None:

@@ -25,6 +25,16 @@ def value_of(value: Any) -> Any:
     return plain(value, convert, marks=True)
 
 
+@makes_plain
+def processed_value(process: Callable[[Any], Any], value: Any) -> Any:
+    """As `value_of`, of what an application's own `process` makes of it; where that fails, there is no value."""
+    try:
+        processed = process(value)
+    except Exception:  # LangGraph has called it too, and told the application
+        return None
+    return value_of(processed)
+
+
 def convert(value: Any) -> Any:
     """LangChain's own objects in a form that a person reads; anything else as it is."""
     says = _SAYS.get(type(value))

@@ -75,6 +75,22 @@ def test_a_model_that_streams_has_its_request_inside_and_its_consumer_outside(tr
     assert set(traced.probes("consumer")) == {None}  # the request span is still open, so it is not exported
 
 
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+@pytest.mark.parametrize("in_task", [False, True])
+def test_a_v3_stream_has_its_request_inside_and_its_consumer_outside(traced, in_task):
+    def consume():
+        for _ in Chat(probe_name="probe").stream_events("x", version="v3", config=traced.config):
+            with probe("consumer"):
+                pass
+
+    async def main():  # a notebook runs its cells in one
+        consume()
+
+    asyncio.run(main()) if in_task else consume()
+    assert traced.probes() == ["Chat"]
+    assert set(traced.probes("consumer")) == {None}
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_the_current_span_is_the_same_object_after_every_call(traced, outer, asynchronous):
     chain = PROMPT | Chat() | StrOutputParser()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import threading
+from contextvars import copy_context
 from typing import Annotated, TypedDict
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import NodeTimeoutError
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, RetryPolicy, Send, interrupt
+from langgraph.types import Command, RetryPolicy, Send, TracePolicy, interrupt, omit_payload
 
 from tests.integrations.langchain.fakes import Chat, call, probe, search
 
@@ -40,6 +43,102 @@ def line(**nodes):
         graph.add_edge(before, name)
         before = name
     return graph
+
+
+class Records(InMemorySaver):
+    """A checkpointer of an instrumented database."""
+
+    def get_tuple(self, *args, **kwargs):
+        with probe("read"):
+            return super().get_tuple(*args, **kwargs)
+
+    def put(self, *args, **kwargs):
+        with probe("write"):
+            return super().put(*args, **kwargs)
+
+    def put_writes(self, *args, **kwargs):
+        with probe("write"):
+            return super().put_writes(*args, **kwargs)
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
+def test_what_a_checkpointer_opens_lies_in_the_graph_and_what_the_consumer_opens_does_not(traced, how):
+    graph = line(a=visit, b=visit).compile(checkpointer=Records(), name="graph")
+    config = {**traced.config, "configurable": {"thread_id": "t1"}}
+
+    def consume():
+        with probe("consumer"):
+            pass
+        graph.get_state(config)
+
+    async def main():
+        if how == "ainvoke":
+            await graph.ainvoke({"seen": []}, config)
+        else:
+            async for _ in graph.astream({"seen": []}, config):
+                consume()
+
+    if how.startswith("a"):
+        asyncio.run(main())
+    elif how == "invoke":
+        graph.invoke({"seen": []}, config)
+    else:
+        for _ in graph.stream({"seen": []}, config):
+            consume()
+            thread = threading.Thread(target=copy_context().run, args=(consume,))
+            thread.start()
+            thread.join()
+    reads, consumers = traced.probes("read"), traced.probes("consumer")
+    assert set(reads) == ({"graph", None} if "stream" in how else {"graph"})
+    assert reads.count("graph") == 1
+    assert set(traced.probes("write")) == {"graph"}
+    assert len(traced.probes("write")) >= 4
+    assert set(consumers) == ({None} if "stream" in how else set())
+    assert traced.probes() == ["a", "b"]
+
+
+def test_a_checkpointer_of_a_graph_in_a_node_or_a_chain_writes_in_its_own_graph(traced):
+    inner = line(c=visit).compile(checkpointer=Records(), name="inner")
+
+    def node(state):
+        inner.invoke({"seen": []}, {"configurable": {"thread_id": "t2"}})
+        for _ in inner.stream({"seen": []}, {"configurable": {"thread_id": "t3"}}):
+            with probe("consumer"):
+                pass
+        return {"seen": []}
+
+    outer = line(node=node).compile(name="outer")
+    RunnableLambda(lambda x: outer.invoke({"seen": []}), name="around").invoke("x", traced.config)
+    assert set(traced.probes("read")) == set(traced.probes("write")) == {"inner"}
+    assert traced.probes("consumer") == ["node"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_nodes_trace_policy_says_what_is_recorded_of_it(traced, asynchronous):
+    def fails(value):
+        raise ValueError("no")
+
+    policies = {
+        "omitted": TracePolicy(process_inputs=omit_payload, process_outputs=omit_payload),
+        "counted": TracePolicy(process_outputs=lambda value: {"seen": len(value["seen"])}),
+        "failing": TracePolicy(process_outputs=fails),
+        "plain": TracePolicy(),
+    }
+    graph, before = StateGraph(State), START
+    for name, policy in policies.items():
+        graph.add_node(name, avisit if asynchronous else visit, trace_policy=policy)
+        graph.add_edge(before, name)
+        before = name
+    if asynchronous:
+        asyncio.run(graph.compile().ainvoke({"seen": ["x"]}, traced.config))
+    else:
+        graph.compile().invoke({"seen": ["x"]}, traced.config)
+    traced.flush()
+    seen = {name: traced.memory.visible(name) for name in policies}
+    assert (seen["omitted"].input, seen["omitted"].output) == ({}, {})
+    assert (seen["counted"].input, seen["counted"].output) == ({"seen": ["x", 1]}, {"seen": 1})
+    assert not seen["failing"].output
+    assert seen["plain"].output == {"seen": [1]}
 
 
 def test_a_subgraph_nests_in_its_node_and_spans_in_theirs(traced):
@@ -90,6 +189,20 @@ def test_a_run_resumed_after_a_breakpoint_links_to_the_run_that_stopped_there(tr
     traced.flush()
     first, second = (s for s in traced.memory.steps if s.name == "graph")
     assert [link.context.span_id for link in second.links] == [first.span_id]
+
+
+def test_a_chain_around_a_graph_on_the_same_thread_leaves_its_links_alone(traced):
+    graph = line(ask=lambda s: {"seen": [interrupt("?")]}).compile(checkpointer=InMemorySaver(), name="hitl")
+    ask = RunnableLambda(lambda x: (Chat().invoke("x"), graph.invoke(x))[1], name="around")
+    config = {**traced.config, "configurable": {"thread_id": "t1"}, "metadata": {"thread_id": "t1"}}
+    ask.invoke({"seen": []}, config)
+    ask.invoke(Command(resume="yes"), config)
+    ask.with_config(run_name="without input").invoke(None, config)
+    traced.flush()
+    names = {s.span_id: s.name for s in traced.memory.steps}
+    links = [(s.name, [names[link.context.span_id] for link in s.links]) for s in traced.memory.steps if s.links]
+    assert links[0] == ("hitl", ["ask", "hitl"])
+    assert "without input" not in dict(links)
 
 
 def test_a_new_question_on_an_interrupted_thread_links_to_nothing(traced):

@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMRe
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from spanloom import using
-from spanloom.step import Kind, Reasoning, Step, Text, ToolCall
+from spanloom.step import Kind, OtherPart, Reasoning, Step, Text, ToolCall
 from spanloom_langchain import trace_embeddings
 from spanloom_langchain.messages import message_of
 from spanloom_langchain.results import note_result, request_parameters
@@ -57,12 +57,16 @@ def test_an_answer_from_langchains_cache_says_so_and_costs_nothing(traced):
     assert (second.cache_hit, second.usage) == (True, None)
 
 
+BEDROCK_METRICS = {"inputTokenCount": 5, "outputTokenCount": 2, "cacheReadInputTokenCount": 4, "invocationLatency": 900}
+
+
 @pytest.mark.parametrize(
     ("result", "expected"),
     [
         ({"llm_output": {"token_usage": {"prompt_tokens": 9, "completion_tokens": 2}}}, (9, 2, None)),
         ({"llm_output": {"usage": {"input_tokens": 5, "output_tokens": 2, "cache_read_input_tokens": 4}}}, (9, 2, 4)),
         ({"metadata": {"usage": {"inputTokens": 5, "outputTokens": 2, "cacheReadInputTokens": 4}}}, (9, 2, 4)),
+        ({"metadata": {"amazon-bedrock-invocationMetrics": BEDROCK_METRICS}}, (9, 2, 4)),
         ({"metadata": {"usage_metadata": {"prompt_token_count": 9, "candidates_token_count": 2}}}, (9, 2, None)),
         ({"metadata": {"token_usage": {"prompt_tokens": 9, "completion_tokens": 2}}}, (9, 2, None)),
         ({"metadata": {"prompt_eval_count": 9, "eval_count": 2}}, (9, 2, None)),
@@ -84,6 +88,31 @@ def test_a_result_without_generations_or_message_is_read_as_far_as_it_goes():
     assert tuple(note_result(step, LLMResult(generations=[]))) == ()
     note_result(step, LLMResult(generations=[[Generation(text="x", generation_info={"finish_reason": "length"})]]))
     assert step.finish_reasons == ("length",)
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "reason"),
+    [("completed", None, "completed"), ("incomplete", {"reason": "max_output_tokens"}, "max_output_tokens")],
+)
+def test_one_of_openais_responses_tells_why_it_ended(status, details, reason):
+    said = {"object": "response", "status": status, "incomplete_details": details, "model_name": "gpt-5"}
+    step = Step("r", Kind.LLM, "m")
+    message = AIMessage("x", response_metadata=said)
+    note_result(step, LLMResult(generations=[[ChatGeneration(message=message)]]))
+    assert step.finish_reasons == (reason,)
+
+
+@pytest.mark.parametrize(
+    ("beside", "part"),
+    [
+        ({"function_call": {"name": "search", "arguments": '{"q": "x"}'}}, ToolCall("search", '{"q": "x"}')),
+        ({"refusal": "I will not."}, OtherPart("refusal", {"refusal": "I will not."})),
+    ],
+)
+def test_what_openais_chats_answer_beside_their_content_is_part_of_the_answer(traced, beside, part):
+    Chat(answers=[AIMessage("", additional_kwargs=beside)]).invoke("x", traced.config)
+    traced.flush()
+    assert traced.memory.visible("Chat").output_messages[0].parts == (part,)
 
 
 def test_sampling_parameters_have_the_conventions_names():
@@ -153,14 +182,16 @@ def test_content_blocks_become_parts_and_media_keep_no_bytes():
                 {"type": "thinking", "thinking": "hm"},
                 {"type": "text", "text": "hi"},
                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+                {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}},
                 {"type": "strange", "x": 1},
             ]
         )
     )
-    thinking, text, image, other = message.parts
+    thinking, text, image, file, other = message.parts
     assert thinking == Reasoning("hm")
     assert text == Text("hi")
     assert (image.mime_type, image.uri, image.size) == ("image/png", None, 3)
+    assert (file.mime_type, file.uri, file.size) == ("application/pdf", None, 3)
     assert (other.type, other.value) == ("strange", {"x": 1})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 from langchain.agents import create_agent
@@ -10,7 +11,10 @@ from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.tools import tool
+from langgraph.graph import START, MessagesState, StateGraph
 from spanloom_langchain import SpanloomCallbackHandler, instrument, uninstrument
+from spanloom_langchain.labels import agent_name
 
 from tests.integrations.langchain.fakes import Chat, Shelf, Words, broken, call, search, weather
 
@@ -92,6 +96,51 @@ def test_an_agent_in_a_tool_of_an_agent_nests_in_that_tool(traced):
     assert tree[at : at + 4] == ["    tool:ask", "      agent:LangGraph", "        chain:model", "          llm:Chat"]
 
 
+def test_what_runs_in_an_agents_tool_is_an_agent_where_it_was_made_as_one(traced):
+    plain = StateGraph(MessagesState)
+    plain.add_node("node", lambda state: {"messages": []})
+    plain.add_edge(START, "node")
+    plain = plain.compile()
+    unnamed, helper = create_agent(Chat(), []), create_agent(Chat(), [], name="helper")
+
+    @tool
+    def ask(q: str) -> str:
+        """Ask the others."""
+        plain.invoke({"messages": []})
+        unnamed.invoke({"messages": [("user", q)]})
+        helper.invoke({"messages": [("user", q)]}, {"run_name": "renamed"})
+        return "asked"
+
+    deep = {"metadata": {"ls_integration": "deepagents", "lc_agent_name": "helper"}}
+    agent = create_agent(Chat(answers=[call("ask", q="x"), AIMessage("done")]), [ask]).with_config(deep)
+    agent.invoke({"messages": [("user", "x")]}, {**traced.config, "run_name": "helper"})
+    assert traced.tree() == [
+        "agent:helper",
+        "  chain:model",
+        "    llm:Chat",
+        "  chain:tools",
+        "    tool:ask",
+        "      chain:LangGraph",
+        "        chain:node",
+        "      agent:LangGraph",
+        "        chain:model",
+        "          llm:Chat",
+        "      agent:renamed",
+        "        chain:model",
+        "          llm:Chat",
+        "  chain:model",
+        "    llm:Chat",
+    ]
+    agents = {s.name: s.agent_name for s in traced.memory.steps if s.kind == "agent"}
+    assert agents == {"helper": "helper", "LangGraph": "LangGraph", "renamed": "helper"}
+
+
+@pytest.mark.parametrize("serialized", [None, {"id": ["langchain_classic", "agents", "agent", "AgentExecutor"]}])
+def test_the_former_executor_is_an_agent_be_it_read_or_awaited(serialized):
+    assert agent_name("AgentExecutor", None, serialized) == "AgentExecutor"
+    assert agent_name("RunnableSequence", None, None) is None
+
+
 def test_a_handler_given_many_times_traces_each_step_once(traced):
     h = traced.handler
     model = Chat(callbacks=[h])
@@ -165,6 +214,15 @@ def test_string_models_have_one_step_a_prompt(traced):
     Words().invoke("c", traced.config)
     assert traced.tree() == ["llm:Words"] * 3
     assert all(s.completion for s in traced.memory.steps)
+
+
+def test_two_requests_that_share_a_run_id_are_two_trees(traced):
+    bound = RunnableLambda(lambda q: search.invoke({"q": q}), name="bound").with_config(run_id=uuid4())
+    for user in ("ann", "bob"):
+        bound.invoke("x", {**traced.config, "metadata": {"user_id": user}})
+    assert traced.tree() == ["chain:bound", "  tool:search"] * 2
+    assert [s.identity.user_id for s in traced.memory.steps if s.name == "search"] == ["ann", "bob"]
+    assert len({s.trace_id for s in traced.memory.steps}) == 2
 
 
 def test_a_run_id_of_the_applications_own_may_be_text(traced):
