@@ -74,6 +74,16 @@ GEMINI = {
     "usage_metadata": {"prompt_token_count": 9, "candidates_token_count": 4, "thoughts_token_count": 2},
 }
 OLLAMA = {"model": "tiny", "done_reason": "stop", "prompt_eval_count": 8, "eval_count": 3}
+COHERE_STREAM = {  # its last event, as the client's object has it
+    "event_type": "stream-end",
+    "is_finished": True,
+    "finish_reason": "COMPLETE",
+    "response": Object(
+        response_id="c2",
+        finish_reason="COMPLETE",
+        meta=Object(tokens=Object(input_tokens=6, output_tokens=2), billed_units=Object(input_tokens=4)),
+    ),
+}
 COHERE = {"id": "c1", "finish_reason": "COMPLETE", "usage": {"tokens": {"input_tokens": 6, "output_tokens": 2}}}
 
 
@@ -86,6 +96,7 @@ COHERE = {"id": "c1", "finish_reason": "COMPLETE", "usage": {"tokens": {"input_t
         (GEMINI, "gemini-x", "STOP", Usage(9, 6, reasoning_tokens=2)),
         (OLLAMA, "tiny", "stop", Usage(8, 3)),
         (COHERE, None, "COMPLETE", Usage(6, 2)),
+        (COHERE_STREAM, None, "COMPLETE", Usage(6, 2)),
     ],
 )
 def test_each_providers_raw_response_is_read(raw: Any, model: Any, reason: str, usage: Usage) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from contextvars import copy_context
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
+from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.chat_engine import (
     CondensePlusContextChatEngine,
     CondenseQuestionChatEngine,
@@ -390,6 +392,52 @@ def test_a_stream_tells_what_its_chunks_tell_one_by_one(traced: Any, first: Any,
     traced.memory.spans.clear()
     for fact in ("response_model", "response_id", "finish_reasons", "usage", "service_tier"):
         assert getattr(step, fact) == getattr(alone, fact), fact
+
+
+SAYS = {
+    "a text": ChatResponse(message=ChatMessage(role="assistant", content="x"), delta="x"),
+    "a text without its delta": ChatResponse(message=ChatMessage(role="assistant", content="x")),
+    "a thought": ChatResponse(message=ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hm")]), delta=""),
+    "a tool": ChatResponse(
+        message=ChatMessage(role="assistant", blocks=[TextBlock(text=""), ToolCallBlock(tool_name="add")]), delta=""
+    ),
+    "a tool of old": ChatResponse(message=ChatMessage(role="assistant", additional_kwargs={"tool_calls": [{}]})),
+}
+
+
+class SlowToSpeak(FakeLLM):
+    """Streams `silent` pieces that say nothing, then `spoken` twice, if at all."""
+
+    silent: int
+    spoken: Any = None
+    _spoke_ns: int = PrivateAttr(default=0)
+
+    def _pieces(self, said: Any) -> Any:
+        for _ in range(self.silent):
+            yield ChatResponse(message=ChatMessage(role="assistant", content=""), delta="", raw={"type": "created"})
+        if self.spoken is not None:
+            self._spoke_ns = time.time_ns()
+            yield self.spoken
+            yield self.spoken
+
+
+@pytest.mark.parametrize("silent", [0, 1, 3, 4, 20])
+@pytest.mark.parametrize("spoken", SAYS)
+def test_the_first_token_is_the_first_piece_that_says_something(traced: Any, spoken: str, silent: int) -> None:
+    llm = SlowToSpeak(silent=silent, spoken=SAYS[spoken])
+    list(llm.stream_chat(QUESTION))
+    step = _only(traced)
+    assert step.first_token_ns >= llm._spoke_ns
+    assert step.chunks == 2
+    assert [e.name for e in step.events if e.name == "first_token_received"] == ["first_token_received"]
+
+
+@pytest.mark.parametrize("silent", [1, 20])
+def test_where_a_stream_says_nothing_its_first_piece_is_the_first_token(traced: Any, silent: int) -> None:
+    list(SlowToSpeak(silent=silent).stream_chat(QUESTION))
+    step = _only(traced)
+    assert step.start_ns <= step.first_token_ns <= step.end_ns
+    assert (step.chunks, [e.name for e in step.events]) == (silent, ["first_token_received"])
 
 
 class Unread:
