@@ -148,6 +148,10 @@ def says_something(response: Any) -> bool:
     )
 
 
+_USAGE = ("usage", "usage_metadata", "usageMetadata", "token_usage")
+_COUNTS = ("eval_count", "prompt_eval_count", "prompt_tokens", "input_tokens")  # where the answer itself has them
+
+
 def read(step: Step, response: Any) -> None:
     """Write onto `step` what one response tells; what it leaves out stays as it was."""
     raw = getattr(response, "raw", None)
@@ -155,7 +159,7 @@ def read(step: Step, response: Any) -> None:
         _read_raw(step, raw)
     if step.usage is None:
         extra = getattr(response, "additional_kwargs", None)
-        if extra and (usage := usage_of(field(extra, "usage")) or usage_of(extra)):
+        if extra and (usage := usage_of(field(extra, *_USAGE)) or usage_of(extra)):
             step.usage = usage
 
 
@@ -178,13 +182,13 @@ def _read_raw(step: Step, raw: Any) -> None:
     reasons = _finish_reasons(body)
     if reasons:
         step.finish_reasons = reasons
-    told = field(body, "usage", "usage_metadata", "usageMetadata")
+    told = field(body, *_USAGE)
     tier = field(body, "service_tier") or (field(told, "service_tier") if told is not None else None)
     if isinstance(tier, str):
         step.service_tier = tier
     usage = usage_of(told if told is not None else field(body, "meta"))
     if usage is None and told is None:
-        usage = usage_of(body) if field(body, "eval_count", "prompt_eval_count") is not None else None
+        usage = usage_of(body) if field(body, *_COUNTS) is not None else None
     if usage:
         step.usage = _added(step.usage, usage)
 
