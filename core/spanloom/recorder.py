@@ -230,6 +230,14 @@ class Recorder:
         self._finish(settled)
         return settled[-1]
 
+    def lose(self, run_id: Hashable) -> None:
+        """Note that nobody can end the step of `run_id` any more: it ends as one that was left, at this time.
+
+        For those whom the collection of garbage tells so. It may strike anywhere, also where this thread holds a lock,
+        ours or one of somebody else's span processor: so the step is ended a little later, out of another call.
+        """
+        self._lost.append((run_id, time.time_ns()))
+
     def evict(self, now_ns: int | None = None) -> int:
         """End the steps that nobody can end any more, and those that have been open for too long; how many of these."""
         with self._lock:

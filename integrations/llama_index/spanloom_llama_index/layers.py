@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Mapping
 from typing import Any
 
 from spanloom.step import Kind
@@ -52,13 +51,13 @@ _TOOL = Family.TOOL
 _MODELS = frozenset({Family.LLM, Family.EMBEDDING})
 
 
-def enclosing_model(streaming: Mapping[str, weakref.ref[Any]], frames: Frames) -> Frame | None:
+def enclosing_model(streaming: dict[str, weakref.ref[Any]], frames: Frames) -> Frame | None:
     """The streaming model out of whose generator the present code is called: it asks another model, or itself, lazily.
 
     The framework reports such a call below whoever consumes the stream.
     """
     running: dict[Any, str] = {}
-    for span_id, held in tuple(streaming.items()):
+    for span_id, held in streaming.copy().items():  # a collection in the middle may take one away
         generator = held()
         code = getattr(generator, "gi_frame", None) or getattr(generator, "ag_frame", None)
         if code is not None:

@@ -14,8 +14,9 @@ from opentelemetry.context import Context, get_current
 from spanloom.current import CurrentStep, context_reader
 from spanloom.step import Outcome, Step
 
-Ended = Callable[[Outcome, BaseException | None], None]
-"""What to do when a stream has ended: how, and by which error."""
+Ended = Callable[[Outcome | None, BaseException | None], None]
+"""What to do when a stream has ended: how (None: it was collected, before it was read to its end), and by which
+error."""
 
 _streams: weakref.WeakKeyDictionary[Any, Stream] = weakref.WeakKeyDictionary()
 
@@ -40,7 +41,7 @@ class Stream:
             self._waiting.append(ended)
             return True
 
-    def end(self, outcome: Outcome, error: BaseException | None = None) -> None:
+    def end(self, outcome: Outcome | None, error: BaseException | None = None) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, None
         for ended in waiting or ():
@@ -141,7 +142,7 @@ def stream_of(response: Any, attribute: str, span_id: str, step: Step, current: 
     else:
         return None
     _streams[wrapped] = stream
-    when_collected(wrapped, stream.end, Outcome.ABANDONED)
+    when_collected(wrapped, stream.end, None)
     setattr(response, attribute, wrapped)
     return stream
 

@@ -24,9 +24,11 @@ from llama_index.core.chat_engine import (
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index.core.query_engine import CustomQueryEngine, RetrieverQueryEngine
 from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import format_trace_id
 from spanloom.step import Kind, Step
 from spanloom.usage import Usage
-from spanloom_llama_index import models
+from spanloom_llama_index import SpanloomCallbackHandler, models
 
 from tests.integrations.llama_index.fakes import FakeLLM, Shelf, probe
 
@@ -392,6 +394,59 @@ def test_a_stream_tells_what_its_chunks_tell_one_by_one(traced: Any, first: Any,
     traced.memory.spans.clear()
     for fact in ("response_model", "response_id", "finish_reasons", "usage", "service_tier"):
         assert getattr(step, fact) == getattr(alone, fact), fact
+
+
+class Collecting(SpanProcessor):
+    """A processor with a lock of its own, in which garbage is collected, as it may be anywhere."""
+
+    def __init__(self) -> None:
+        self.lock, self.on, self.came_back = threading.Lock(), True, 0
+
+    def on_end(self, span: Any) -> None:
+        if not self.on:
+            return
+        if not self.lock.acquire(blocking=False):
+            self.came_back += 1  # with the lock in hand: a thread that waits for it waits for ever
+            return
+        try:
+            gc.collect()
+        finally:
+            self.lock.release()
+
+
+@pytest.mark.parametrize("what", ["a model", "an unread model", "a query", "an unread query"])
+def test_a_stream_collected_while_a_processor_holds_its_lock_does_not_come_back_to_it(traced: Any, what: str) -> None:
+    processor = Collecting()
+    traced.loom.tracer_provider.add_span_processor(processor)
+    gc.disable()
+    try:
+        stream = FakeLLM().stream_chat(QUESTION) if "model" in what else engine().query("q").response_gen
+        if "unread" not in what:
+            next(stream)
+        cycle: list[Any] = [stream]
+        cycle.append(cycle)
+        del stream, cycle
+        left = traced.still_open
+        assert left
+        FakeLLM().complete("another")
+        assert not processor.came_back
+    finally:
+        processor.on = False
+        gc.enable()
+    assert not traced.still_open
+    traced.flush()
+    assert {s.outcome for s in traced.memory.steps if s.name in left} == {"abandoned"}
+
+
+def test_the_trace_of_a_stream_that_was_just_left_is_the_last_one(traced: Any) -> None:
+    handler = SpanloomCallbackHandler()
+    FakeLLM().complete("before")
+    stream = FakeLLM().stream_chat(QUESTION)
+    next(stream)
+    del stream
+    last = handler.last_trace_id
+    traced.flush()
+    assert last == format_trace_id(traced.memory.step("FakeLLM.stream_chat").trace_id)
 
 
 SAYS = {
