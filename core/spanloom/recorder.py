@@ -214,13 +214,16 @@ class Recorder:
         *,
         error: BaseException | None = None,
         orphans: Outcome | None = None,
+        tells_all: bool = False,
         end_ns: int | None = None,
     ) -> Step | None:
         """End the step of `run_id`; None where it is not open.
 
         `orphans` is the outcome of descendants that are still open, where the framework will send no end for them;
-        those of a cancelled step are cancelled with it.
+        those of a cancelled step are cancelled with it, unless the framework `tells_all` ends.
         """
+        if orphans is None and outcome is Outcome.CANCELLED and not tells_all:
+            orphans = Outcome.CANCELLED
         with self._lock:
             settled = self._settled(run_id, outcome, end_ns or time.time_ns(), orphans)
         if not settled:
@@ -261,7 +264,6 @@ class Recorder:
         if step is None:
             return []
         step.outcome, step.end_ns, step.end_holder = outcome, end_ns, None
-        orphans = orphans or (Outcome.CANCELLED if outcome is Outcome.CANCELLED else None)
         settled: list[Step] = []
         if orphans is not None and step.children:
             for child in tuple(step.children):
@@ -314,7 +316,8 @@ class Recorder:
             left = step.streaming or step.awaits_stream or step.kind not in _LEAVES
             if left and (above := self._open.get(step.parent_run_id)) is not None:
                 above.awaits_stream = True
-            settled += self._settled(step.run_id, Outcome.ABANDONED if left else Outcome.CANCELLED, lost[step.run_id])
+            outcome, orphans = (Outcome.ABANDONED, None) if left else (Outcome.CANCELLED, Outcome.CANCELLED)
+            settled += self._settled(step.run_id, outcome, lost[step.run_id], orphans)
         return settled
 
     def after_fork(self) -> None:

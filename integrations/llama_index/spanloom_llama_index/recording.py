@@ -181,7 +181,9 @@ class Recording:
             self.frames.forget(frame)
 
     def close(self, frame: StepFrame, outcome: Outcome, error: BaseException | None = None) -> None:
-        frame.recorder.close(frame.id, outcome, error=error if outcome is Outcome.ERROR else None)
+        # A task may go on though the run that began it was cancelled. LlamaIndex tells of its end when it has come.
+        error = error if outcome is Outcome.ERROR else None
+        frame.recorder.close(frame.id, outcome, error=error, tells_all=True)
         self._forget(frame)
 
     def _lose(self, frame: StepFrame) -> None:

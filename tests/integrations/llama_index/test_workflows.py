@@ -1,6 +1,7 @@
 """Workflows and agents: runs, their steps, what is nested in them, and how each of them ends."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -182,6 +183,34 @@ def test_a_cancelled_run_is_cancelled_with_all_that_was_at_work(traced: Any, how
 
     asyncio.run(run())
     assert traced.outcomes() == {"Waiting.run": "cancelled", "Waiting.only": "cancelled", "FakeLLM.achat": "cancelled"}
+
+
+def test_a_step_that_goes_on_after_its_run_was_cancelled_ends_when_it_has_ended(traced: Any) -> None:
+    goes_on: Any = None
+
+    class Patient(Workflow):
+        @step
+        async def only(self, ev: StartEvent) -> StopEvent:
+            await FakeLLM(wait=goes_on).achat([ChatMessage("hi")])
+            return StopEvent()
+
+    async def run() -> None:
+        nonlocal goes_on
+        goes_on = asyncio.Event()
+        with pytest.raises(asyncio.TimeoutError):
+            async with asyncio.timeout(None) as waiting:
+                handler = Patient().run()
+                await traced.opened("FakeLLM.achat")
+                waiting.reschedule(0)  # as a web server does whose client has gone
+                await handler
+        assert traced.still_open == ["Patient.only", "FakeLLM.achat"]
+        goes_on.set()
+        deadline = time.monotonic() + 5.0
+        while traced.still_open and time.monotonic() < deadline:
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert traced.outcomes() == {"Patient.run": "cancelled", "Patient.only": "ok", "FakeLLM.achat": "ok"}
 
 
 def test_a_sibling_left_at_work_when_the_run_ends_is_cancelled(traced: Any) -> None:
