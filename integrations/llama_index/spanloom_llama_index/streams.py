@@ -158,11 +158,20 @@ def outcome_of(error: BaseException | None) -> Outcome:
     """How a step ended that `error` ended."""
     if error is None:
         return Outcome.OK
-    if isinstance(error, GeneratorExit):
+    if isinstance(error, GeneratorExit) or _thrown_away(error):
         return Outcome.ABANDONED
     if isinstance(error, asyncio.CancelledError):
         return Outcome.CANCELLED
     return _CONTROL.get(type(error).__name__, Outcome.ERROR)
+
+
+def _thrown_away(error: BaseException) -> bool:
+    """Whether a coroutine was thrown away in another context, as garbage is: LlamaIndex's own reset of its variable
+    fails then, at each span on the way, and its error hides what happened."""
+    hidden: BaseException | None = error
+    while isinstance(hidden, ValueError):
+        hidden = hidden.__context__
+    return hidden is not error and isinstance(hidden, GeneratorExit)
 
 
 _CONTROL = {  # the workflows package's own control flow, which is not exported
