@@ -20,6 +20,7 @@ from llama_index.core.workflow import (
     step,
 )
 from opentelemetry import trace
+from pydantic import BaseModel
 from workflows.retry_policy import retry_policy, stop_after_attempt, wait_none
 
 from tests.integrations.llama_index.fakes import FakeLLM, Shelf, add, fail, probe, says
@@ -310,6 +311,20 @@ def test_tool_arguments_and_results_are_content(traced: Any) -> None:
     shown = traced.memory.visible("FunctionTool.acall")
     assert shown.arguments == {"a": 1, "b": 2}
     assert shown.result == "3"
+
+
+@pytest.mark.filterwarnings("ignore:tool_required")
+def test_an_agents_structured_answer_is_shown_beside_its_text(traced: Any) -> None:
+    class Sum(BaseModel):
+        """A sum."""
+
+        total: int
+
+    it = agent(FunctionAgent, says("three"), says("", Sum={"total": 3}), output_cls=Sum)
+    assert run_agent(it) == "three"
+    traced.flush()
+    shown = traced.memory.visible("BaseWorkflowAgent.parse_agent_output")
+    assert shown.output == {"response": "three", "structured_response": {"total": 3}}
 
 
 def test_a_tool_error_that_the_agent_swallows_is_an_error_of_the_tool_alone(traced: Any) -> None:
