@@ -54,7 +54,7 @@ def _calls_itself(tool: Any) -> bool:
     """Whether the call of `tool` that LlamaIndex just reports, inside of another one, comes out of the tool's own
     function, rather than out of a method that hands it on. Of one handed to another thread nothing is seen."""
     functions = _codes(getattr(tool, name, None) for name in ("_fn", "_async_fn", "_real_fn"))
-    methods = _methods_of(type(tool))
+    methods = _methods_of(type(tool))  # type: ignore[arg-type]  # a class can be hashed
     here: Any = sys._getframe()
     while here is not None:
         if here.f_code in functions:
