@@ -220,12 +220,13 @@ class Recorder:
         """End the step of `run_id`; None where it is not open.
 
         `orphans` is the outcome of descendants that are still open, where the framework will send no end for them;
-        those of a cancelled step are cancelled with it, unless the framework `tells_all` ends.
+        those of a cancelled step are cancelled with it. Where the framework `tells_all` ends, only those are orphans
+        that another framework may not tell of: the ones with an `end_holder`.
         """
-        if orphans is None and outcome is Outcome.CANCELLED and not tells_all:
+        if orphans is None and outcome is Outcome.CANCELLED:
             orphans = Outcome.CANCELLED
         with self._lock:
-            settled = self._settled(run_id, outcome, end_ns or time.time_ns(), orphans)
+            settled = self._settled(run_id, outcome, end_ns or time.time_ns(), orphans, tells_all)
         if not settled:
             return None
         if error is not None:
@@ -258,7 +259,14 @@ class Recorder:
                 settled += self._given_up(step)
         self._finish(settled)
 
-    def _settled(self, run_id: Hashable, outcome: Outcome, end_ns: int, orphans: Outcome | None = None) -> list[Step]:
+    def _settled(
+        self,
+        run_id: Hashable,
+        outcome: Outcome,
+        end_ns: int,
+        orphans: Outcome | None = None,
+        tells_all: bool = False,
+    ) -> list[Step]:
         """Take the step of `run_id` out of the open ones, and its orphans; inner ones first. Under the lock."""
         step = self._open.pop(run_id, None)
         if step is None:
@@ -267,6 +275,8 @@ class Recorder:
         settled: list[Step] = []
         if orphans is not None and step.children:
             for child in tuple(step.children):
+                if tells_all and (below := self._open.get(child)) is not None and below.end_holder is None:
+                    continue
                 settled += self._settled(child, orphans, end_ns, orphans)
         if (above := self._open.get(step.parent_run_id)) is not None and above.children is not None:
             above.children.discard(run_id)
