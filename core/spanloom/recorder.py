@@ -219,21 +219,33 @@ class Recorder:
         *,
         error: BaseException | None = None,
         orphans: Outcome | None = None,
+        tells_all: bool = False,
         end_ns: int | None = None,
     ) -> Step | None:
         """End the step of `run_id`; None where it is not open.
 
         `orphans` is the outcome of descendants that are still open, where the framework will send no end for them;
-        those of a cancelled step are cancelled with it.
+        those of a cancelled step are cancelled with it. Where the framework `tells_all` ends, only those are orphans
+        that another framework may not tell of: the ones with an `end_holder`.
         """
+        if orphans is None and outcome is Outcome.CANCELLED:
+            orphans = Outcome.CANCELLED
         with self._lock:
-            settled = self._settled(run_id, outcome, end_ns or time.time_ns(), orphans)
+            settled = self._settled(run_id, outcome, end_ns or time.time_ns(), orphans, tells_all)
         if not settled:
             return None
         if error is not None:
             note_error(settled[-1], error)
         self._finish(settled)
         return settled[-1]
+
+    def lose(self, run_id: Hashable) -> None:
+        """Note that nobody can end the step of `run_id` any more: it ends as one that was left, at this time.
+
+        For those whom the collection of garbage tells so. It may strike anywhere, also where this thread holds a lock,
+        ours or one of somebody else's span processor: so the step is ended a little later, out of another call.
+        """
+        self._lost.append((run_id, time.time_ns()))
 
     def evict(self, now_ns: int | None = None) -> int:
         """End the steps that nobody can end any more, and those that have been open for too long; how many of these."""
@@ -252,16 +264,24 @@ class Recorder:
                 settled += self._given_up(step)
         self._finish(settled)
 
-    def _settled(self, run_id: Hashable, outcome: Outcome, end_ns: int, orphans: Outcome | None = None) -> list[Step]:
+    def _settled(
+        self,
+        run_id: Hashable,
+        outcome: Outcome,
+        end_ns: int,
+        orphans: Outcome | None = None,
+        tells_all: bool = False,
+    ) -> list[Step]:
         """Take the step of `run_id` out of the open ones, and its orphans; inner ones first. Under the lock."""
         step = self._open.pop(run_id, None)
         if step is None:
             return []
         step.outcome, step.end_ns, step.end_holder = outcome, end_ns, None
-        orphans = orphans or (Outcome.CANCELLED if outcome is Outcome.CANCELLED else None)
         settled: list[Step] = []
         if orphans is not None and step.children:
             for child in tuple(step.children):
+                if tells_all and (below := self._open.get(child)) is not None and below.end_holder is None:
+                    continue
                 settled += self._settled(child, orphans, end_ns, orphans)
         if (above := self._open.get(step.parent_run_id)) is not None and above.children is not None:
             above.children.discard(run_id)
@@ -311,7 +331,8 @@ class Recorder:
             left = step.streaming or step.awaits_stream or step.kind not in _LEAVES
             if left and (above := self._open.get(step.parent_run_id)) is not None:
                 above.awaits_stream = True
-            settled += self._settled(step.run_id, Outcome.ABANDONED if left else Outcome.CANCELLED, lost[step.run_id])
+            outcome, orphans = (Outcome.ABANDONED, None) if left else (Outcome.CANCELLED, Outcome.CANCELLED)
+            settled += self._settled(step.run_id, outcome, lost[step.run_id], orphans)
         return settled
 
     def after_fork(self) -> None:

@@ -126,3 +126,32 @@ def test_an_adapter_without_its_framework_says_which_extra_to_install(package, m
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert f"pip install '{extra}'" in done.stderr.splitlines()[-1]
+
+
+class NeverAnswers(Chat):
+    async def _agenerate(self, *args, **kwargs):
+        await asyncio.Event().wait()
+
+
+def test_a_langchain_model_in_a_cancelled_llama_index_tool_ends_with_it(memory):
+    async def ask() -> str:
+        """Asks."""
+        return str(await NeverAnswers().ainvoke("q", config={"callbacks": [SpanloomCallbackHandler()]}))
+
+    async def run():
+        task = asyncio.create_task(FunctionTool.from_defaults(async_fn=ask).acall())
+        while len(loom.recorder) < 2:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await task
+        return cancelled  # what the cancelled frames hold lives on
+
+    loom = spanloom.setup.current_loom()
+    held = asyncio.run(run())
+    loom.flush(5.0)
+    assert held
+    assert {s.name: str(s.outcome) for s in memory.steps} == {
+        "FunctionTool.acall": "cancelled",
+        "NeverAnswers": "cancelled",
+    }

@@ -14,18 +14,18 @@ from .values import fields_of, shown
 @shown.register
 def _(value: AgentOutput) -> Any:
     answer = Marked(Category.COMPLETION, value.response.content)
-    if not value.tool_calls:
-        return answer
-    return {
-        "response": answer,
-        "tool_calls": [
+    told: dict[str, Any] = {"response": answer}
+    if value.tool_calls:
+        told["tool_calls"] = [
             {
                 "name": Marked(Category.NAMES, c.tool_name),
                 "arguments": Marked(Category.TOOL_ARGUMENTS, c.tool_kwargs),
             }
             for c in value.tool_calls
-        ],
-    }
+        ]
+    if value.structured_response is not None:
+        told["structured_response"] = Marked(Category.COMPLETION, value.structured_response)
+    return told if len(told) > 1 else answer
 
 
 @shown.register

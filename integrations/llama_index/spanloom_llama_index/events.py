@@ -67,15 +67,23 @@ def _model_goes_on(
     if frame.late is not None:  # an event of a class of its own
         recording.frames.takers[frame.id](event)
         return
+    if frame.partial is None:
+        frame.begun_ns = time.time_ns()
     frame.partial = response = event.response
     step.chunks += 1
-    if step.first_token_ns is None:
-        step.first_token_ns = time.time_ns()
-        step.add_event(Event(FIRST_TOKEN, step.first_token_ns))
+    if step.first_token_ns is None and models.says_something(response):
+        step.chunks = 1
+        _first_token(step, time.time_ns())
     models.read(step, response)
-    if step.chunks >= models.EARLY_CHUNKS:
+    frame.read += 1
+    if frame.read >= models.EARLY_CHUNKS:
         frame.late = deque(maxlen=models.LATE_CHUNKS)
         recording.frames.takers[frame.id] = _taking(frame, step, frame.late)
+
+
+def _first_token(step: Step, now_ns: int) -> None:
+    step.first_token_ns = now_ns
+    step.add_event(Event(FIRST_TOKEN, now_ns))
 
 
 def _taking(frame: ModelFrame, step: Step, late: deque[Any]) -> Callable[[Any], None]:
@@ -86,6 +94,9 @@ def _taking(frame: ModelFrame, step: Step, late: deque[Any]) -> Callable[[Any], 
     def take(event: Any) -> None:
         step.chunks += 1
         frame.partial = response = event.response
+        if step.first_token_ns is None and models.says_something(response):
+            step.chunks = 1
+            _first_token(step, time.time_ns())
         if (raw := response.raw) is not None:
             keep(raw)
 
@@ -101,6 +112,8 @@ def _model_ends(recording: Recording, event: LLMChatEndEvent | LLMCompletionEndE
         if outer is not None and outer.step is not None:
             models.read(outer.step, event.response)
     elif frame.exited:
+        if step.first_token_ns is None and frame.begun_ns is not None:  # nothing was said: then the first piece counts
+            _first_token(step, frame.begun_ns)
         facts.drained(step, event.response, frame.late or ())
         facts.dispatched(step, event.response, time.time_ns())
         recording.close(frame, Outcome.OK)

@@ -62,12 +62,14 @@ class StepFrame(Frame):
 class ModelFrame(StepFrame):
     """A model's call."""
 
-    __slots__ = ("late", "partial", "reported")
+    __slots__ = ("begun_ns", "late", "partial", "read", "reported")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.reported = False  # it sends events: a stream's end will be told
-        self.partial: Any = None  # the newest piece of its stream
+        self.begun_ns: int | None = None  # when the first piece of its stream came
+        self.partial: Any = None  # the newest one
+        self.read = 0  # of how many of the first ones the provider's object was read
         self.late: deque[Any] | None = None  # what the provider said with each of the last pieces
 
 

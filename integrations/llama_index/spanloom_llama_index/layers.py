@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from spanloom.step import Kind
 
 from .frames import Frame, Frames, ModelFrame, StepFrame
-from .steps import Family, is_output_schema, method_of
+from .steps import Family, is_output_schema
 
-# A tool's methods call one another downwards: `acall` -> `__call__` -> `call` is one call of one tool.
-_TOOL_RANK = {"acall": 2, "__call__": 1, "call": 0}
+# A tool's methods call one another, in any order, and its parent class's: that is one call of one tool.
+_TOOL_METHODS = ("acall", "__call__", "call")
 
 
 def is_layer(frame: StepFrame, instance: Any, above: Frame | None, frames: Frames) -> bool:
@@ -42,23 +44,47 @@ def is_layer(frame: StepFrame, instance: Any, above: Frame | None, frames: Frame
 
 def _is_same_tool(frame: StepFrame, instance: Any, above: StepFrame, frames: Frames) -> bool:
     if above.instance_id == frame.instance_id:
-        return _TOOL_RANK.get(method_of(frame.name), 0) <= _TOOL_RANK.get(method_of(above.name), 0)
+        return not _calls_itself(instance)
     around = frames.open.get(frame.home)
     # An adapter and the tool in it have one description.
     return around is not None and around.step is not None and around.step.tool_name == instance.metadata.name
+
+
+def _calls_itself(tool: Any) -> bool:
+    """Whether the call of `tool` that LlamaIndex just reports, inside of another one, comes out of the tool's own
+    function, rather than out of a method that hands it on. Of one handed to another thread nothing is seen."""
+    functions = _codes(getattr(tool, name, None) for name in ("_fn", "_async_fn", "_real_fn"))
+    methods = _methods_of(type(tool))  # type: ignore[arg-type]  # a class can be hashed
+    here: Any = sys._getframe()
+    while here is not None:
+        if here.f_code in functions:
+            return True
+        if here.f_code in methods:
+            return False
+        here = here.f_back
+    return False
+
+
+@lru_cache(maxsize=1_000)
+def _methods_of(kind: type) -> set[Any]:
+    return _codes(vars(c).get(name) for c in kind.__mro__ for name in _TOOL_METHODS)
+
+
+def _codes(functions: Iterable[Any]) -> set[Any]:
+    return {getattr(inspect.unwrap(f), "__code__", None) for f in functions if f is not None}
 
 
 _TOOL = Family.TOOL
 _MODELS = frozenset({Family.LLM, Family.EMBEDDING})
 
 
-def enclosing_model(streaming: Mapping[str, weakref.ref[Any]], frames: Frames) -> Frame | None:
+def enclosing_model(streaming: dict[str, weakref.ref[Any]], frames: Frames) -> Frame | None:
     """The streaming model out of whose generator the present code is called: it asks another model, or itself, lazily.
 
     The framework reports such a call below whoever consumes the stream.
     """
     running: dict[Any, str] = {}
-    for span_id, held in tuple(streaming.items()):
+    for span_id, held in streaming.copy().items():  # a collection in the middle may take one away
         generator = held()
         code = getattr(generator, "gi_frame", None) or getattr(generator, "ag_frame", None)
         if code is not None:

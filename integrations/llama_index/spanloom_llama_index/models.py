@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, TextBlock
 from spanloom.providers import field, provider_name, usage_of
 from spanloom.step import Step
 from spanloom.usage import Usage
@@ -130,6 +131,27 @@ Anthropic and Bedrock tell the input's tokens first; all tell the rest at the en
 """
 
 
+def says_something(response: Any) -> bool:
+    """Whether a piece of a stream brings anything of the answer: a text, a thought or a call of a tool.
+
+    OpenAI's first piece tells the role alone, and its Responses send several before the model has thought.
+    """
+    if getattr(response, "delta", None):
+        return True
+    if isinstance(response, CompletionResponse):
+        return bool(response.text)
+    if not isinstance(response, ChatResponse):
+        return True  # a custom model's own
+    message = response.message
+    return bool(message.additional_kwargs.get("tool_calls")) or any(
+        bool(block.text) if isinstance(block, TextBlock) else True for block in message.blocks
+    )
+
+
+_USAGE = ("usage", "usage_metadata", "usageMetadata", "token_usage")
+_COUNTS = ("eval_count", "prompt_eval_count", "prompt_tokens", "input_tokens")  # where the answer itself has them
+
+
 def read(step: Step, response: Any) -> None:
     """Write onto `step` what one response tells; what it leaves out stays as it was."""
     raw = getattr(response, "raw", None)
@@ -137,7 +159,7 @@ def read(step: Step, response: Any) -> None:
         _read_raw(step, raw)
     if step.usage is None:
         extra = getattr(response, "additional_kwargs", None)
-        if extra and (usage := usage_of(field(extra, "usage")) or usage_of(extra)):
+        if extra and (usage := usage_of(field(extra, *_USAGE)) or usage_of(extra)):
             step.usage = usage
 
 
@@ -160,13 +182,13 @@ def _read_raw(step: Step, raw: Any) -> None:
     reasons = _finish_reasons(body)
     if reasons:
         step.finish_reasons = reasons
-    told = field(body, "usage", "usage_metadata", "usageMetadata")
+    told = field(body, *_USAGE)
     tier = field(body, "service_tier") or (field(told, "service_tier") if told is not None else None)
     if isinstance(tier, str):
         step.service_tier = tier
     usage = usage_of(told if told is not None else field(body, "meta"))
     if usage is None and told is None:
-        usage = usage_of(body) if field(body, "eval_count", "prompt_eval_count") is not None else None
+        usage = usage_of(body) if field(body, *_COUNTS) is not None else None
     if usage:
         step.usage = _added(step.usage, usage)
 
@@ -174,13 +196,13 @@ def _read_raw(step: Step, raw: Any) -> None:
 def _body(raw: Any) -> Any:
     """The answer itself, where an event of a stream or a client's own object stands around it.
 
-    `message` of Anthropic's first event, `response` of OpenAI's responses, `data` of Mistral's chunks, `metadata` of
-    Bedrock's last event, `_raw_response` of Vertex.
+    `message` of Anthropic's first event, `response` of OpenAI's responses and of Cohere's last event, `data` of
+    Mistral's chunks, `metadata` of Bedrock's last event, `_raw_response` of Vertex.
     """
     kind = field(raw, "type")
     if kind == "message_start":
         inner = field(raw, "message")
-    elif isinstance(kind, str) and kind.startswith("response."):
+    elif (isinstance(kind, str) and kind.startswith("response.")) or field(raw, "event_type") == "stream-end":
         inner = field(raw, "response")
     elif field(raw, "usage", "choices") is None:
         inner = field(raw, "_raw_response", "data")

@@ -62,7 +62,10 @@ class Recording:
     @guarded
     def last_trace_id(self) -> str | None:
         recorder = self._recorder()
-        return recorder.recent.last() if recorder is not None else None
+        if recorder is None:
+            return None
+        recorder.evict()  # a stream that was just left is the last one too
+        return recorder.recent.last()
 
     # ---------------------------------------------------------------- spans
     def enter(
@@ -178,12 +181,22 @@ class Recording:
             self.frames.forget(frame)
 
     def close(self, frame: StepFrame, outcome: Outcome, error: BaseException | None = None) -> None:
+        # A task may go on though the run that began it was cancelled. LlamaIndex tells of its end when it has come.
+        error = error if outcome is Outcome.ERROR else None
+        frame.recorder.close(frame.id, outcome, error=error, tells_all=True)
+        self._forget(frame)
+
+    def _lose(self, frame: StepFrame) -> None:
+        """A step's end can't be told any more: what was to tell it has been collected, maybe just now, anywhere."""
+        frame.recorder.lose(frame.id)
+        self._forget(frame)
+
+    def _forget(self, frame: StepFrame) -> None:
         if type(frame) is ModelFrame:
             self._streaming.pop(frame.id, None)
             frame.partial = frame.late = None
         if frame.watch is not None:
             frame.watch.detach()
-        frame.recorder.close(frame.id, outcome, error=error if outcome is Outcome.ERROR else None)
         self.frames.forget(frame)
 
     def end_all(self) -> None:
@@ -227,20 +240,27 @@ class Recording:
         return stream.wait(partial(self._stream_ended, frame))
 
     @guarded
-    def _stream_ended(self, frame: StepFrame, outcome: Outcome, error: BaseException | None) -> None:
-        self.close(frame, outcome, error)
+    def _stream_ended(self, frame: StepFrame, outcome: Outcome | None, error: BaseException | None) -> None:
+        if outcome is None:
+            self._lose(frame)
+        else:
+            self.close(frame, outcome, error)
 
     @guarded
     def _collected(self, frame: ModelFrame) -> None:
         """A model's stream is gone; if its end was never told, nobody wanted it."""
         if frame.id in self.frames.open:
-            self.break_off(frame, Outcome.ABANDONED)
+            self._note_partial(frame)
+            self._lose(frame)
 
     def break_off(self, frame: ModelFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         """Close a model's step in the middle of its stream, with what it has said so far."""
+        self._note_partial(frame)
+        self.close(frame, outcome, error)
+
+    def _note_partial(self, frame: ModelFrame) -> None:
         if frame.step is not None and frame.partial is not None:
             facts.drained(frame.step, frame.partial, frame.late or ())
-        self.close(frame, outcome, error)
 
     # Chat engines return at once and write the answer to the chat's history in a thread or a task: until that is done,
     # the chat's step is open. The thread may begin, or even end, before the chat's own span exits.
@@ -286,4 +306,4 @@ class Recording:
         with chat.lock:
             never = chat.expects_history
         if never:
-            self.close(chat, Outcome.ABANDONED)
+            self._lose(chat)

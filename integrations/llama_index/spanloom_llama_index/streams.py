@@ -14,8 +14,9 @@ from opentelemetry.context import Context, get_current
 from spanloom.current import CurrentStep, context_reader
 from spanloom.step import Outcome, Step
 
-Ended = Callable[[Outcome, BaseException | None], None]
-"""What to do when a stream has ended: how, and by which error."""
+Ended = Callable[[Outcome | None, BaseException | None], None]
+"""What to do when a stream has ended: how (None: it was collected, before it was read to its end), and by which
+error."""
 
 _streams: weakref.WeakKeyDictionary[Any, Stream] = weakref.WeakKeyDictionary()
 
@@ -40,7 +41,7 @@ class Stream:
             self._waiting.append(ended)
             return True
 
-    def end(self, outcome: Outcome, error: BaseException | None = None) -> None:
+    def end(self, outcome: Outcome | None, error: BaseException | None = None) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, None
         for ended in waiting or ():
@@ -141,7 +142,7 @@ def stream_of(response: Any, attribute: str, span_id: str, step: Step, current: 
     else:
         return None
     _streams[wrapped] = stream
-    when_collected(wrapped, stream.end, Outcome.ABANDONED)
+    when_collected(wrapped, stream.end, None)
     setattr(response, attribute, wrapped)
     return stream
 
@@ -157,11 +158,20 @@ def outcome_of(error: BaseException | None) -> Outcome:
     """How a step ended that `error` ended."""
     if error is None:
         return Outcome.OK
-    if isinstance(error, GeneratorExit):
+    if isinstance(error, GeneratorExit) or _thrown_away(error):
         return Outcome.ABANDONED
     if isinstance(error, asyncio.CancelledError):
         return Outcome.CANCELLED
     return _CONTROL.get(type(error).__name__, Outcome.ERROR)
+
+
+def _thrown_away(error: BaseException) -> bool:
+    """Whether a coroutine was thrown away in another context, as garbage is: LlamaIndex's own reset of its variable
+    fails then, at each span on the way, and its error hides what happened."""
+    hidden: BaseException | None = error
+    while isinstance(hidden, ValueError):
+        hidden = hidden.__context__
+    return hidden is not error and isinstance(hidden, GeneratorExit)
 
 
 _CONTROL = {  # the workflows package's own control flow, which is not exported

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import types
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -123,6 +125,26 @@ def test_a_cancelled_query_is_cancelled_with_what_was_at_work(traced: Any) -> No
     outcomes = traced.outcomes()
     assert outcomes.pop("Shelf.aretrieve") == "ok"
     assert set(outcomes.values()) == {"cancelled"}
+
+
+class Suspended(Shelf):
+    """Waits for ever, without an event loop."""
+
+    async def _aretrieve(self, query_bundle: Any) -> Any:
+        await suspension()
+
+
+@types.coroutine
+def suspension() -> Any:
+    yield
+
+
+def test_a_query_thrown_away_in_another_context_is_abandoned_and_no_error(traced: Any) -> None:
+    query = RetrieverQueryEngine.from_args(Suspended(), llm=FakeLLM()).aquery("q")
+    copy_context().run(query.send, None)
+    with pytest.raises(ValueError, match="different Context"):  # LlamaIndex's own; garbage raises it where nobody sees
+        query.close()
+    assert traced.outcomes() == {"RetrieverQueryEngine.aquery": "abandoned", "Suspended.aretrieve": "abandoned"}
 
 
 def test_an_adapted_tool_is_one_step(traced: Any) -> None:

@@ -9,7 +9,14 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, TextBlock, ThinkingBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+)
 from llama_index.core.llms import MockLLM
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel, PrivateAttr
@@ -74,6 +81,16 @@ GEMINI = {
     "usage_metadata": {"prompt_token_count": 9, "candidates_token_count": 4, "thoughts_token_count": 2},
 }
 OLLAMA = {"model": "tiny", "done_reason": "stop", "prompt_eval_count": 8, "eval_count": 3}
+COHERE_STREAM = {  # its last event, as the client's object has it
+    "event_type": "stream-end",
+    "is_finished": True,
+    "finish_reason": "COMPLETE",
+    "response": Object(
+        response_id="c2",
+        finish_reason="COMPLETE",
+        meta=Object(tokens=Object(input_tokens=6, output_tokens=2), billed_units=Object(input_tokens=4)),
+    ),
+}
 COHERE = {"id": "c1", "finish_reason": "COMPLETE", "usage": {"tokens": {"input_tokens": 6, "output_tokens": 2}}}
 
 
@@ -86,12 +103,37 @@ COHERE = {"id": "c1", "finish_reason": "COMPLETE", "usage": {"tokens": {"input_t
         (GEMINI, "gemini-x", "STOP", Usage(9, 6, reasoning_tokens=2)),
         (OLLAMA, "tiny", "stop", Usage(8, 3)),
         (COHERE, None, "COMPLETE", Usage(6, 2)),
+        (COHERE_STREAM, None, "COMPLETE", Usage(6, 2)),
     ],
 )
 def test_each_providers_raw_response_is_read(raw: Any, model: Any, reason: str, usage: Usage) -> None:
     step = Step("run", Kind.LLM, "x")
     models.read(step, ChatResponse(message=ChatMessage("x"), raw=raw))
     assert (step.response_model, step.finish_reasons, step.usage) == (model, (reason,), usage)
+
+
+COUNTS = {"prompt_tokens": 7, "completion_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"raw": {"token_usage": COUNTS}},
+        {"raw": COUNTS},
+        {"raw": Object(input_tokens=7, output_tokens=3)},
+        {"additional_kwargs": COUNTS},
+        {"additional_kwargs": {"usage": Object(**COUNTS)}},
+        {"additional_kwargs": {"token_usage": COUNTS}},
+        {"additional_kwargs": {"usage_metadata": {"prompt_token_count": 7, "candidates_token_count": 3}}},
+        {"raw": "a text", "additional_kwargs": COUNTS},
+        {"raw": {"usage": None}, "additional_kwargs": {"usage": COUNTS}},
+    ],
+)
+def test_the_tokens_are_found_wherever_a_model_of_ones_own_puts_them(told: Any) -> None:
+    for response in (ChatResponse(message=ChatMessage("x"), **told), CompletionResponse(text="x", **told)):
+        step = Step("run", Kind.LLM, "x")
+        models.read(step, response)
+        assert step.usage == Usage(7, 3)
 
 
 def test_a_stream_tells_its_facts_piece_by_piece() -> None:

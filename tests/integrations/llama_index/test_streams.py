@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from contextvars import copy_context
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
+from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.chat_engine import (
     CondensePlusContextChatEngine,
     CondenseQuestionChatEngine,
@@ -22,9 +24,11 @@ from llama_index.core.chat_engine import (
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index.core.query_engine import CustomQueryEngine, RetrieverQueryEngine
 from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import format_trace_id
 from spanloom.step import Kind, Step
 from spanloom.usage import Usage
-from spanloom_llama_index import models
+from spanloom_llama_index import SpanloomCallbackHandler, models
 
 from tests.integrations.llama_index.fakes import FakeLLM, Shelf, probe
 
@@ -390,6 +394,105 @@ def test_a_stream_tells_what_its_chunks_tell_one_by_one(traced: Any, first: Any,
     traced.memory.spans.clear()
     for fact in ("response_model", "response_id", "finish_reasons", "usage", "service_tier"):
         assert getattr(step, fact) == getattr(alone, fact), fact
+
+
+class Collecting(SpanProcessor):
+    """A processor with a lock of its own, in which garbage is collected, as it may be anywhere."""
+
+    def __init__(self) -> None:
+        self.lock, self.on, self.came_back = threading.Lock(), True, 0
+
+    def on_end(self, span: Any) -> None:
+        if not self.on:
+            return
+        if not self.lock.acquire(blocking=False):
+            self.came_back += 1  # with the lock in hand: a thread that waits for it waits for ever
+            return
+        try:
+            gc.collect()
+        finally:
+            self.lock.release()
+
+
+@pytest.mark.parametrize("what", ["a model", "an unread model", "a query", "an unread query"])
+def test_a_stream_collected_while_a_processor_holds_its_lock_does_not_come_back_to_it(traced: Any, what: str) -> None:
+    processor = Collecting()
+    traced.loom.tracer_provider.add_span_processor(processor)
+    gc.disable()
+    try:
+        stream = FakeLLM().stream_chat(QUESTION) if "model" in what else engine().query("q").response_gen
+        if "unread" not in what:
+            next(stream)
+        cycle: list[Any] = [stream]
+        cycle.append(cycle)
+        del stream, cycle
+        left = traced.still_open
+        assert left
+        FakeLLM().complete("another")
+        assert not processor.came_back
+    finally:
+        processor.on = False
+        gc.enable()
+    assert not traced.still_open
+    traced.flush()
+    assert {s.outcome for s in traced.memory.steps if s.name in left} == {"abandoned"}
+
+
+def test_the_trace_of_a_stream_that_was_just_left_is_the_last_one(traced: Any) -> None:
+    handler = SpanloomCallbackHandler()
+    FakeLLM().complete("before")
+    stream = FakeLLM().stream_chat(QUESTION)
+    next(stream)
+    del stream
+    last = handler.last_trace_id
+    traced.flush()
+    assert last == format_trace_id(traced.memory.step("FakeLLM.stream_chat").trace_id)
+
+
+SAYS = {
+    "a text": ChatResponse(message=ChatMessage(role="assistant", content="x"), delta="x"),
+    "a text without its delta": ChatResponse(message=ChatMessage(role="assistant", content="x")),
+    "a thought": ChatResponse(message=ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hm")]), delta=""),
+    "a tool": ChatResponse(
+        message=ChatMessage(role="assistant", blocks=[TextBlock(text=""), ToolCallBlock(tool_name="add")]), delta=""
+    ),
+    "a tool of old": ChatResponse(message=ChatMessage(role="assistant", additional_kwargs={"tool_calls": [{}]})),
+}
+
+
+class SlowToSpeak(FakeLLM):
+    """Streams `silent` pieces that say nothing, then `spoken` twice, if at all."""
+
+    silent: int
+    spoken: Any = None
+    _spoke_ns: int = PrivateAttr(default=0)
+
+    def _pieces(self, said: Any) -> Any:
+        for _ in range(self.silent):
+            yield ChatResponse(message=ChatMessage(role="assistant", content=""), delta="", raw={"type": "created"})
+        if self.spoken is not None:
+            self._spoke_ns = time.time_ns()
+            yield self.spoken
+            yield self.spoken
+
+
+@pytest.mark.parametrize("silent", [0, 1, 3, 4, 20])
+@pytest.mark.parametrize("spoken", SAYS)
+def test_the_first_token_is_the_first_piece_that_says_something(traced: Any, spoken: str, silent: int) -> None:
+    llm = SlowToSpeak(silent=silent, spoken=SAYS[spoken])
+    list(llm.stream_chat(QUESTION))
+    step = _only(traced)
+    assert step.first_token_ns >= llm._spoke_ns
+    assert step.chunks == 2
+    assert [e.name for e in step.events if e.name == "first_token_received"] == ["first_token_received"]
+
+
+@pytest.mark.parametrize("silent", [1, 20])
+def test_where_a_stream_says_nothing_its_first_piece_is_the_first_token(traced: Any, silent: int) -> None:
+    list(SlowToSpeak(silent=silent).stream_chat(QUESTION))
+    step = _only(traced)
+    assert step.start_ns <= step.first_token_ns <= step.end_ns
+    assert (step.chunks, [e.name for e in step.events]) == (silent, ["first_token_received"])
 
 
 class Unread:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from llama_index.core import Document, Settings, SummaryIndex, VectorStoreIndex
+from llama_index.core.async_utils import asyncio_run
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import BaseModel
 from llama_index.core.chat_engine import ContextChatEngine, SimpleChatEngine
@@ -20,7 +21,8 @@ from llama_index.core.query_engine import RetrieverQueryEngine, RouterQueryEngin
 from llama_index.core.retrievers import QueryFusionRetriever
 from llama_index.core.schema import TextNode
 from llama_index.core.selectors import LLMSingleSelector
-from llama_index.core.tools import FunctionTool, QueryEngineTool
+from llama_index.core.tools import FunctionTool, QueryEngineTool, ToolMetadata, ToolOutput
+from llama_index.core.tools.types import AsyncBaseTool
 
 from tests.integrations.llama_index.fakes import Completing, FakeLLM, Shelf, add, embedding, probe, says
 
@@ -169,6 +171,66 @@ def test_tools_that_a_model_chooses_are_steps_once(traced: Any) -> None:
     FakeLLM(answers=[says("", add={"a": 1, "b": 2})]).predict_and_call([FunctionTool.from_defaults(add)], "1 + 2")
     assert traced.tree() == ["llm:FakeLLM.chat", "tool:FunctionTool.__call__"]
     assert traced.probes() == ["FunctionTool.__call__"]
+
+
+class Logged(FunctionTool):
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        return super().call(*args, **kwargs)
+
+    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+        return await super().acall(*args, **kwargs)
+
+
+@pytest.mark.parametrize("kind", [FunctionTool, Logged])
+@pytest.mark.parametrize("method", ["__call__", "call", "acall"])
+def test_each_call_of_a_tool_that_calls_itself_is_a_step(traced: Any, kind: type[FunctionTool], method: str) -> None:
+    def down(n: int) -> int:
+        """Counts down."""
+        with probe(f"at {n}"):
+            return int(getattr(tool, method)(n=n - 1).raw_output) if n else 0
+
+    async def adown(n: int) -> int:
+        """Counts down."""
+        with probe(f"at {n}"):
+            return int((await tool.acall(n=n - 1)).raw_output) if n else 0
+
+    tool = kind.from_defaults(down, async_fn=adown)
+    if method == "acall":
+        asyncio.run(tool.acall(n=2))
+    else:
+        getattr(tool, method)(n=2)
+    assert traced.tree() == [f"{'  ' * n}tool:{kind.__name__}.{method}" for n in range(3)]
+    steps = sorted(traced.memory.steps, key=lambda s: s.start_ns)
+    around = {e.span.name: e.span.parent.span_id for e in traced.memory.spans if e.step is None}
+    assert [around[f"at {n}"] for n in (2, 1, 0)] == [s.span_id for s in steps]
+
+
+class AsyncFirst(AsyncBaseTool):
+    """Its sync calls run its async one."""
+
+    metadata = ToolMetadata("d", name="async_first")
+
+    def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        return asyncio_run(self.acall(*args, **kwargs))
+
+    async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        with probe():
+            return ToolOutput(content="x", tool_name="async_first", raw_input=kwargs, raw_output="x")
+
+
+@pytest.mark.parametrize("method", ["__call__", "call", "acall"])
+@pytest.mark.parametrize("in_a_loop", [False, True])
+def test_a_tool_whose_methods_hand_on_to_one_another_is_one_step(traced: Any, method: str, in_a_loop: bool) -> None:
+    async def run() -> None:
+        called = getattr(AsyncFirst(), method)(n=1)
+        await called if method == "acall" else called
+
+    if in_a_loop or method == "acall":
+        asyncio.run(run())
+    else:
+        getattr(AsyncFirst(), method)(n=1)
+    assert traced.tree() == [f"tool:AsyncFirst.{method}"]
+    assert traced.probes() == [f"AsyncFirst.{method}"]
 
 
 def test_a_query_engine_as_a_tool_nests(traced: Any) -> None:

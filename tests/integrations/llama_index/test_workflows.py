@@ -1,6 +1,7 @@
 """Workflows and agents: runs, their steps, what is nested in them, and how each of them ends."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from llama_index.core.workflow import (
     step,
 )
 from opentelemetry import trace
+from pydantic import BaseModel
 from workflows.retry_policy import retry_policy, stop_after_attempt, wait_none
 
 from tests.integrations.llama_index.fakes import FakeLLM, Shelf, add, fail, probe, says
@@ -184,6 +186,37 @@ def test_a_cancelled_run_is_cancelled_with_all_that_was_at_work(traced: Any, how
     assert traced.outcomes() == {"Waiting.run": "cancelled", "Waiting.only": "cancelled", "FakeLLM.achat": "cancelled"}
 
 
+def test_a_step_that_goes_on_after_its_run_was_cancelled_ends_when_it_has_ended(traced: Any) -> None:
+    goes_on: Any = None
+
+    class Patient(Workflow):
+        @step
+        async def only(self, ev: StartEvent) -> StopEvent:
+            await FakeLLM(wait=goes_on).achat([ChatMessage("hi")])
+            return StopEvent()
+
+    async def run() -> None:
+        nonlocal goes_on
+        goes_on = asyncio.Event()
+
+        async def request() -> None:
+            await Patient().run()
+
+        task = asyncio.create_task(request())
+        await traced.opened("FakeLLM.achat")
+        task.cancel()  # as a web server does whose client has gone
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert traced.still_open == ["Patient.only", "FakeLLM.achat"]
+        goes_on.set()
+        deadline = time.monotonic() + 5.0
+        while traced.still_open and time.monotonic() < deadline:
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert traced.outcomes() == {"Patient.run": "cancelled", "Patient.only": "ok", "FakeLLM.achat": "ok"}
+
+
 def test_a_sibling_left_at_work_when_the_run_ends_is_cancelled(traced: Any) -> None:
     begun: Any = None
 
@@ -278,6 +311,20 @@ def test_tool_arguments_and_results_are_content(traced: Any) -> None:
     shown = traced.memory.visible("FunctionTool.acall")
     assert shown.arguments == {"a": 1, "b": 2}
     assert shown.result == "3"
+
+
+@pytest.mark.filterwarnings("ignore:tool_required")
+def test_an_agents_structured_answer_is_shown_beside_its_text(traced: Any) -> None:
+    class Sum(BaseModel):
+        """A sum."""
+
+        total: int
+
+    it = agent(FunctionAgent, says("three"), says("", Sum={"total": 3}), output_cls=Sum)
+    assert run_agent(it) == "three"
+    traced.flush()
+    shown = traced.memory.visible("BaseWorkflowAgent.parse_agent_output")
+    assert shown.output == {"response": "three", "structured_response": {"total": 3}}
 
 
 def test_a_tool_error_that_the_agent_swallows_is_an_error_of_the_tool_alone(traced: Any) -> None:
