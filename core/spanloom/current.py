@@ -88,13 +88,12 @@ def running_task() -> asyncio.Task[Any] | None:
 class StepContext(Context):
     """A `Context` whose current span depends on who asks. `base` is the run in whose body `outer` became current."""
 
-    __slots__ = ("base", "leaf", "locate", "outer", "span_of")
+    __slots__ = ("base", "is_over", "leaf", "locate", "outer", "span_of")
 
-    def __init__(
-        self, outer: Context, base: Hashable, locate: Locate, span_of: SpanOf, leaf: _Leaf | None = None
-    ) -> None:
+    def __init__(self, outer: Context, base: Hashable, of: CurrentStep, leaf: _Leaf | None = None) -> None:
         super().__init__(outer)
-        self.outer, self.base, self.locate, self.span_of, self.leaf = outer, base, locate, span_of, leaf
+        self.outer, self.base, self.leaf = outer, base, leaf
+        self.locate, self.span_of, self.is_over = of.locate, of.span_of, of.is_over
 
     def inside(self) -> Span | None:
         """The span of the step whose body the caller is in; None where `outer` is right."""
@@ -150,10 +149,13 @@ class StepContext(Context):
 class CurrentStep:
     """Keeps a `StepContext` current for one framework and one recorder."""
 
-    def __init__(self, locate: Locate, span_of: SpanOf, between: tuple[str, ...] = ()) -> None:
-        """`between` are the packages whose frames lie between a leaf's caller and `enter`, and the functions whose
-        frames do (`package.module:function`), which return before the body runs."""
-        self.locate, self.span_of, self._between = locate, span_of, (__package__, *between)
+    def __init__(
+        self, locate: Locate, span_of: SpanOf, is_over: Callable[[], bool], between: tuple[str, ...] = ()
+    ) -> None:
+        """`is_over` says whether no step will come any more: what is attached then stands for nothing. `between` are
+        the packages whose frames lie between a leaf's caller and `enter`, and the functions whose frames do
+        (`package.module:function`), which return before the body runs."""
+        self.locate, self.span_of, self.is_over, self._between = locate, span_of, is_over, (__package__, *between)
 
     def enter(self, step: Step, *, leaf: bool = False, base: Hashable = None, running: Locate | None = None) -> None:
         """Make sure that code inside `step`'s body sees its span. Call it in the context that the body inherits.
@@ -162,21 +164,22 @@ class CurrentStep:
         the caller is inside of, where `locate` already answers with `step`'s own. `running` names the leaf whose body
         runs, where several begin before any does.
         """
-        before = get_current()
-        if type(before) is StepContext and before.span_of == self.span_of:
+        outer = before = get_current()
+        while type(outer) is StepContext and outer.is_over():  # left by a stream that nobody read to its end
+            outer = outer.outer
+        if type(outer) is StepContext and outer.span_of == self.span_of:
             if not leaf:
                 return  # it already answers for every step of this framework
             run_id = self.locate()
-            outer, base, below = before.outer, before.base, before.leaf
+            base, below, outer = outer.base, outer.leaf, outer.outer
             while below is not None and (below.over or (below.running is None and not below.live)):
                 below = below.below
         else:
-            run_id = self.locate()
-            outer, below = before, None
+            run_id, below = self.locate(), None
             if base is None and run_id != step.run_id:
                 base = run_id
         inner = _Leaf(step, run_id, below, self._caller(step), running) if leaf else None
-        entered = StepContext(outer, base, self.locate, self.span_of, inner)
+        entered = StepContext(outer, base, self, inner)
         attach(entered)
         step.entry = (entered, before)
 

@@ -68,7 +68,8 @@ class _Call:
     def __enter__(self) -> _Call:
         if self.step is not None and self.loom is not None:
             with GUARD.watching("spanloom_langchain.embeddings"):
-                self.current = CurrentStep(running_run, self.loom.recorder.span_of)
+                recorder = self.loom.recorder
+                self.current = CurrentStep(running_run, recorder.span_of, lambda: not recorder.active)
                 self.current.enter(self.step, leaf=True)
         return self
 

@@ -185,7 +185,8 @@ class Runs:
 
     def _current_step(self, recorder: Recorder) -> CurrentStep:
         if self._current is None or self._current[0] is not recorder:
-            self._current = (recorder, CurrentStep(running_run, recorder.span_of, _BETWEEN))
+            current = CurrentStep(running_run, recorder.span_of, lambda: not recorder.active, _BETWEEN)
+            self._current = (recorder, current)
         return self._current[1]
 
 

@@ -46,7 +46,8 @@ class Recording:
     def __init__(self, loom: Loom | None = None) -> None:
         self.loom = loom
         self.frames = Frames()
-        self.current = CurrentStep(active_span_id.get, self._span_of)
+        self.ended = False
+        self.current = CurrentStep(active_span_id.get, self._span_of, lambda: self.ended)
         self._streaming: dict[str, weakref.ref[Any]] = {}  # by the span id of the model that streams
 
     # ---------------------------------------------------------------- where code is
@@ -201,6 +202,7 @@ class Recording:
 
     def end_all(self) -> None:
         """End what is still open: nobody will tell us of it any more."""
+        self.ended = True
         for frame in reversed(tuple(self.frames.open.values())):
             if isinstance(frame, StepFrame) and frame.step is not None:
                 self.close(frame, Outcome.INCOMPLETE)

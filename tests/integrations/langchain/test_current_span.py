@@ -16,6 +16,10 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.baggage import get_baggage, set_baggage
+from opentelemetry.sdk.trace import TracerProvider
+from spanloom import configure
+from spanloom.testing import Memory
+from spanloom_langchain import SpanloomCallbackHandler
 
 from tests.integrations.langchain.fakes import Chat, Shelf, Words, call, probe, search, weather
 
@@ -194,17 +198,33 @@ def test_baggage_passes_through_bodies(traced):
     assert found == "v"
 
 
+def depth():
+    """How many of our contexts lie upon one another."""
+    found, context = 0, otel_context.get_current()
+    while hasattr(context, "outer"):
+        found, context = found + 1, context.outer
+    return found
+
+
 def test_the_context_does_not_grow_deeper_with_every_run(traced):
     async def main():
         for _ in range(50):
             await Chat().ainvoke("x", traced.config)
             await Shelf().ainvoke("x", traced.config)
-        depth, context = 0, otel_context.get_current()
-        while hasattr(context, "outer"):
-            depth, context = depth + 1, context.outer
-        return depth
+        return depth()
 
     assert asyncio.run(main()) <= 1
+
+
+def test_what_left_streams_keep_attached_goes_with_their_loom():
+    def main():
+        for _ in range(5):
+            with configure(Memory(), tracer_provider=TracerProvider(shutdown_on_exit=False)) as loom:
+                left = Chat().stream("x", {"callbacks": [SpanloomCallbackHandler(loom)]})
+                next(left)
+                yield depth()
+
+    assert copy_context().run(list, main()) == [1] * 5
 
 
 def test_fifty_requests_on_one_loop_and_ten_threads_do_not_mix(traced):
