@@ -41,6 +41,20 @@ def test_hash_with_a_key_cannot_be_guessed_without_it():
     assert "b'k'" not in repr(actions.hash("k"))
 
 
+@pytest.mark.parametrize("number", [4111111111111111, 4111111111111111.0, 378282246310005])
+def test_redact_finds_a_card_that_is_written_as_a_number(number):
+    value = {"card": number, "in": [[number]]}
+    assert shown(value, actions.redact(), at=Situation(int(number))) == {"card": "<CARD_1>", "in": [["<CARD_1>"]]}
+
+
+@pytest.mark.parametrize(
+    "number", [True, 12, -4111111111111111, 1764072000, 1764072000123, 0.5, 4111111111111111.5, 4e18]
+)
+def test_redact_leaves_any_other_number_as_it_is(number):
+    assert shown([number], actions.redact()) == [number]
+    assert type(shown([number], actions.redact())[0]) is type(number)
+
+
 @given(plain, st.integers(0, 20))
 def test_truncate_keeps_the_shape_and_says_how_much_went(value, characters):
     at = Situation()
