@@ -52,7 +52,7 @@ class Loom:
         self.prompts = SentPrompts()
         self.metrics = Metrics(meter_provider, version, prices, self.stats)
         self.prompts.on_repeated = self.metrics.repeated
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come in between, and its handler shut down too
         self._down = False
 
     @property
@@ -106,7 +106,7 @@ class Loom:
         """In a forked child: whatever lock another thread of the parent held, nobody will let go of."""
         from .content.failures import content_after_fork  # noqa: PLC0415  the policies have imported it
 
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.recorder.after_fork()
         self._weave.after_fork()
         self._weave.routes.after_fork()
