@@ -224,6 +224,22 @@ def test_the_exporters_own_calls_are_not_traced(configured, http_sink):
     assert seen == [True]
 
 
+@pytest.mark.parametrize("method", ["wake", "flush", "stop"])
+def test_a_destination_that_fails_to_end_keeps_no_other_from_it(configured, lenient, monkeypatch, method):
+    def fails(*_):
+        raise RuntimeError
+
+    broken, memory = Memory("broken"), Memory()
+    loom = configured(broken, memory)
+    lenient.strict = False
+    monkeypatch.setattr(loom._destinations[0][1], method, fails)
+    record(loom, 3)
+    assert loom.flush() is (method == "stop")
+    assert loom.shutdown() is (method == "flush")
+    assert len(memory.steps) == 3
+    assert loom.stats()["swallowed"][f"spanloom.destinations.broken.{method}"] >= 1
+
+
 class Patient(Memory):
     """Its worker takes nothing of its own accord, so that who flushes puts the spans into the queue."""
 
