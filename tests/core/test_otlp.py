@@ -244,6 +244,12 @@ def test_credentials_in_an_address_are_sent_and_seen_nowhere(configured, http_si
     assert sorted(r.headers["authorization"] for r in http_sink.requests) == [basic, "Bearer t"]
 
 
+def test_credentials_in_an_address_that_is_none_are_in_no_message():
+    with pytest.raises(ConfigurationError, match="no address") as caught:
+        spanloom.configure(Otlp("http://me:s3cret@my host"), tracer_provider=TracerProvider(shutdown_on_exit=False))
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_header_value_is_in_no_message_and_in_no_repr():
     made = Otlp("http://h", {"api-key": "s3cret\n"})
     with pytest.raises(ConfigurationError) as caught:

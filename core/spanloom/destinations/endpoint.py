@@ -24,7 +24,8 @@ def check_url(url: str, setting: str) -> str:
         good = False
     if not good:
         raise ConfigurationError(
-            f"{setting} is {url!r}, which is no address: write it as http://host:port or https://host."
+            f"{setting} is {without_credentials(url)!r}, which is no address: write it as http://host:port or "
+            "https://host."
         )
     return url
 
