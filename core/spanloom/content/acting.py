@@ -148,6 +148,7 @@ class Sample:
 
 _NUMBERS = frozenset({int, float})
 _LEAST_NUMBER = 10**10  # below, nothing is found in a number that stands alone
+_LEAST_TIME, _LEAST_CARD = 10**11, 10**13  # of the digits between, `Patterns` finds nothing alone
 _EXACT = 1 << 53  # beyond, a float is no integer that anybody wrote
 
 
@@ -189,6 +190,8 @@ class Redact:
         """A card's or a person's number, which need not be written as a text; tables make floats of their integers."""
         if value < _LEAST_NUMBER or value % 1 or (type(value) is float and value >= _EXACT):
             return value
+        if _LEAST_TIME <= value < _LEAST_CARD and self._is_thorough():
+            return value  # worth the question: times in milliseconds stand in many a row
         digits = str(int(value))
         return value if (shown := self._text(digits, at)) == digits else shown
 
