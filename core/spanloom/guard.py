@@ -26,7 +26,7 @@ class Guard:
         self.strict = False
         self.escaped: list[BaseException] = []
         self.swallowed: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler of a signal may fail inside of it
 
     def caught(self, where: str, error: Exception) -> None:
         """Count `error`, log its first occurrence at `where`; raise it where the guard is strict."""
@@ -46,7 +46,7 @@ class Guard:
 
     def after_fork(self) -> None:
         """In a forked child: the parent's other threads are gone, and whatever lock they held."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def watching(self, where: str) -> _Watch:
         """A context manager that catches and counts whatever its body raises."""

@@ -52,7 +52,7 @@ class Loom:
         self.prompts = SentPrompts()
         self.metrics = Metrics(meter_provider, version, prices, self.stats)
         self.prompts.on_repeated = self.metrics.repeated
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come in between, and its handler shut down too
         self._down = False
 
     @property
@@ -69,7 +69,12 @@ class Loom:
         self.recorder.evict()
         decided = [tail.flush(max(0.0, deadline - time.monotonic())) for tail in self._tails]
         self._wake()
-        done = [delivery.flush(max(0.0, deadline - time.monotonic())) for _, delivery in self._destinations]
+        done = []
+        for destination, delivery in self._destinations:
+            arrived = False
+            with GUARD.watching(f"spanloom.destinations.{destination.name}.flush"):
+                arrived = delivery.flush(max(0.0, deadline - time.monotonic()))
+            done.append(arrived)
         self.metrics.delivery.flush(max(0.0, deadline - time.monotonic()))
         return all(decided) and all(done)
 
@@ -93,7 +98,10 @@ class Loom:
                 done.append(tail.stop(max(0.0, deadline - time.monotonic())))
         self._wake()
         for destination, delivery in self._destinations:
-            done.append(delivery.stop(max(0.0, deadline - time.monotonic())))
+            arrived = False
+            with GUARD.watching(f"spanloom.destinations.{destination.name}.stop"):
+                arrived = delivery.stop(max(0.0, deadline - time.monotonic()))
+            done.append(arrived)
             with GUARD.watching(f"spanloom.destinations.{destination.name}.close"):
                 destination.close()
         for vault in self._vaults:
@@ -106,7 +114,7 @@ class Loom:
         """In a forked child: whatever lock another thread of the parent held, nobody will let go of."""
         from .content.failures import content_after_fork  # noqa: PLC0415  the policies have imported it
 
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.recorder.after_fork()
         self._weave.after_fork()
         self._weave.routes.after_fork()
@@ -126,8 +134,9 @@ class Loom:
 
     def _wake(self) -> None:
         """All destinations at once: one that hangs must not use up the time of the next."""
-        for _, delivery in self._destinations:
-            delivery.wake()
+        for destination, delivery in self._destinations:
+            with GUARD.watching(f"spanloom.destinations.{destination.name}.wake"):
+                delivery.wake()
         self.metrics.delivery.wake()
 
     def stats(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from math import inf
 from typing import Any
 
 from .usage import Usage
@@ -118,7 +119,7 @@ def count(source: Any, *names: str) -> int | None:
         value = field(source, *names)
     if type(value) is int:
         return value if value >= 0 else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value < 0:  # noqa: PLR0124
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < inf:
         return None
     return int(value)
 

@@ -29,7 +29,7 @@ class Routes:
 
     def __init__(self, predicates: Mapping[str, Predicate]) -> None:
         self._predicates = dict(predicates)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._traces: OrderedDict[int, set[Route]] = OrderedDict()
         self.unroutable = self.failed = 0
 
@@ -90,4 +90,4 @@ class Routes:
         return {"unroutable": self.unroutable, "failed": self.failed}
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()

@@ -183,8 +183,11 @@ def _provider(given: TracerProvider | None, service_name: str | None) -> TracerP
             "tracer_provider=opentelemetry.sdk.trace.TracerProvider()."
         )
     # Head samplers stay with the SDK's environment variables; shutting down is ours, bounded.
-    resource = Resource.create({SERVICE_NAME: service_name} if service_name else None)
-    made = TracerProvider(resource=resource, shutdown_on_exit=False)
+    try:
+        resource = Resource.create({SERVICE_NAME: service_name} if service_name else None)
+        made = TracerProvider(resource=resource, shutdown_on_exit=False)
+    except ValueError as error:  # of the SDK's own variables, such as OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT
+        raise ConfigurationError(f"OpenTelemetry's SDK refuses the environment: {error}.") from error
     trace.set_tracer_provider(made)
     return made
 

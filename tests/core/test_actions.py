@@ -14,6 +14,7 @@ from spanloom.content.acting import DROPPED, Situation, combined, in_share
 from spanloom.content.application import Application
 from spanloom.content.failures import FAILURES
 from spanloom.content.marked import Marked
+from spanloom.content.redaction import Patterns
 from spanloom.content.visible import Visible
 from spanloom.guard import _told
 from spanloom.step import Document, Kind, Media, Message, Reasoning, Text, ToolCall, ToolCallResponse
@@ -39,6 +40,25 @@ def test_hash_with_a_key_cannot_be_guessed_without_it():
     mac = hmac.new(b"k", b"hi", "sha256").hexdigest()
     assert shown("hi", actions.hash("k")) == f"hmac-sha256:{mac}"
     assert "b'k'" not in repr(actions.hash("k"))
+
+
+@pytest.mark.parametrize("number", [4111111111111111, 4111111111111111.0, 378282246310005])
+def test_redact_finds_a_card_that_is_written_as_a_number(number):
+    value = {"card": number, "in": [[number]]}
+    assert shown(value, actions.redact(), at=Situation(int(number))) == {"card": "<CARD_1>", "in": [["<CARD_1>"]]}
+
+
+def test_redact_need_not_look_into_numbers_as_long_as_times():
+    patterns = Patterns(regions=("US", "GB", "DE", "FR", "ES", "IT", "IN", "CN", "BR", "MX", "ID", "SG", "AR"))
+    assert not any(patterns.find(str(number)) for number in range(10**11, 10**13, 4_999_999_999))
+
+
+@pytest.mark.parametrize(
+    "number", [True, 12, -4111111111111111, 1764072000, 1764072000123, 0.5, 4111111111111111.5, 4e18]
+)
+def test_redact_leaves_any_other_number_as_it_is(number):
+    assert shown([number], actions.redact()) == [number]
+    assert type(shown([number], actions.redact())[0]) is type(number)
 
 
 @given(plain, st.integers(0, 20))

@@ -187,6 +187,13 @@ def test_a_provider_that_takes_no_processors_is_refused():
         spanloom.configure(Memory(), tracer_provider=trace.NoOpTracerProvider())
 
 
+def test_a_variable_that_the_sdk_refuses_is_named(monkeypatch):
+    monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")
+    with pytest.raises(ConfigurationError, match="OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"):
+        spanloom.configure(Memory())
+
+
 def test_an_unknown_argument_is_refused(provider):
     with pytest.raises(TypeError, match="servicename"):
         spanloom.configure(Memory(), servicename="x", tracer_provider=provider)

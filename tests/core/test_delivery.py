@@ -9,8 +9,10 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from sinks import DEADLINE, wait_until
 from spanloom import Langfuse, Otlp
+from spanloom.destinations import queue
 from spanloom.destinations.delivery import Delivery
 from spanloom.step import Kind, Step
+from spanloom.testing import Memory
 
 
 def record(loom, count, start=0):
@@ -220,3 +222,89 @@ def test_the_exporters_own_calls_are_not_traced(configured, http_sink):
     record(loom, 1)
     assert loom.flush()
     assert seen == [True]
+
+
+@pytest.mark.parametrize("method", ["wake", "flush", "stop"])
+def test_a_destination_that_fails_to_end_keeps_no_other_from_it(configured, lenient, monkeypatch, method):
+    def fails(*_):
+        raise RuntimeError
+
+    broken, memory = Memory("broken"), Memory()
+    loom = configured(broken, memory)
+    lenient.strict = False
+    monkeypatch.setattr(loom._destinations[0][1], method, fails)
+    record(loom, 3)
+    assert loom.flush() is (method == "stop")
+    assert loom.shutdown() is (method == "flush")
+    assert len(memory.steps) == 3
+    assert loom.stats()["swallowed"][f"spanloom.destinations.broken.{method}"] >= 1
+
+
+class Patient(Memory):
+    """Its worker takes nothing of its own accord, so that who flushes puts the spans into the queue."""
+
+    def open(self, resource, tick):
+        return Delivery(self.name, self._keep, delay_seconds=60.0)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("interrupt", ["flush", "shutdown", "stats", "run"])
+@pytest.mark.parametrize("moment", [0, 1, 5])
+def test_a_signal_may_come_while_spans_are_put_into_the_queue(configured, monkeypatch, interrupt, moment):
+    """Its handler runs on that very thread, inside of what the thread has begun, and may call anything of ours."""
+    loom = configured(Patient(), Patient("other"))
+    record(loom, 1)
+    assert loom.flush()
+    handler = {
+        "flush": lambda: loom.flush(1.0),
+        "shutdown": lambda: loom.shutdown(1.0),
+        "stats": loom.stats,
+        "run": lambda: record(loom, 1, start=100),
+    }[interrupt]
+    reached = 0
+
+    class Interrupted(list):
+        def append(self, one):
+            nonlocal reached
+            super().append(one)
+            reached += 1
+            if reached == moment + 1:
+                handler()
+
+    made = queue._Trace.__init__
+
+    def trace(self, order):
+        made(self, order)
+        self.spans = Interrupted()
+
+    monkeypatch.setattr(queue._Trace, "__init__", trace)
+    record(loom, 5, start=1)
+    assert reached == 0
+    done = loom.flush()
+    done = loom.flush() and done
+    assert reached > moment
+    for counts in loom.stats()["destinations"].values():
+        assert balanced(counts)
+        assert interrupt == "shutdown" or counts["exported"] == 6 + (interrupt == "run")
+    assert done or interrupt == "shutdown"
+    assert loom.shutdown()
+
+
+@pytest.mark.timeout(60)
+def test_a_signal_may_come_while_it_shuts_down(configured, monkeypatch):
+    loom = configured(Memory())
+    record(loom, 3)
+    lock = loom._lock
+
+    class Interrupted:
+        def __enter__(self):
+            lock.__enter__()
+            loom._lock = lock
+            loom.shutdown()
+
+        def __exit__(self, *error):
+            lock.__exit__(*error)
+
+    loom._lock = Interrupted()
+    assert loom.shutdown()
+    assert loom.stats()["destinations"]["memory"]["exported"] == 3

@@ -1,5 +1,7 @@
 """`Otlp` against a real receiver: over HTTP and gRPC, by arguments and by the standard variables."""
 
+import base64
+
 import pytest
 import samples
 import spanloom
@@ -188,6 +190,14 @@ def test_content_that_cannot_be_read_leaves_the_rest_of_the_span(configured, len
         (lambda: Otlp("http://h", "api-key=k"), "headers"),
         (lambda: Otlp("http://h", {"k": "a\nb"}), "headers"),
         (lambda: Otlp("http://h", {"k": 1}), "headers"),
+        (lambda: Otlp("http://h", {"k": "日本"}), "headers.*'k'"),
+        (lambda: Otlp("http://h", {"k": " v"}), "headers.*'k'"),
+        (lambda: Otlp("http://h", {"k": "a\x01b"}), "headers.*'k'"),
+        (lambda: Otlp("http://h", {"k:": "v"}), "headers.*'k:'"),
+        (lambda: Otlp("http://h", {"k": "\xfc"}, protocol="grpc"), "headers.*'k'"),
+        (lambda: Otlp("http://h", {"k!": "v"}, protocol="grpc"), "headers.*'k!'"),
+        (lambda: Otlp("http://h", {"k-bin": "v"}, protocol="grpc"), "headers.*'k-bin'"),
+        (lambda: Otlp("http://me:pw@h", protocol="grpc"), "headers"),
         (lambda: Otlp("http://h", content="full"), "ContentPolicy"),
         (lambda: Otlp("http://h", timeout=0), "timeout"),
         (lambda: Otlp("http://h", queue_spans=0), "queue_spans"),
@@ -208,12 +218,36 @@ def test_a_setting_that_cannot_work_is_one_sentence_at_configure(destination, sa
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "://"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "thrift"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%0Ab"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "api-key=%E6%97%A5"),
     ],
 )
 def test_a_variable_that_cannot_work_is_named(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ConfigurationError, match=value):
+    with pytest.raises(ConfigurationError, match=f"{variable} (is '{value}'|has 'api-key')"):
         spanloom.configure(Otlp(), tracer_provider=TracerProvider(shutdown_on_exit=False))
+
+
+@pytest.mark.parametrize("spelling", ["HTTP/Protobuf", " http/protobuf ", "GRPC"])
+def test_a_protocol_in_the_environment_may_be_written_in_any_case(monkeypatch, spelling):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", spelling)
+    assert Otlp().protocol == spelling.strip().lower()
+
+
+def test_credentials_in_an_address_are_sent_and_seen_nowhere(configured, http_sink):
+    made = Otlp(http_sink.url.replace("//", "//me%40home:p%3Aw@"))
+    assert "p%3Aw" not in repr(made)
+    given = Otlp(http_sink.url.replace("//", "//me:pw@"), {"Authorization": "Bearer t"}, name="given")
+    one_step(configured(made, given))
+    basic = f"Basic {base64.b64encode(b'me@home:p:w').decode()}"
+    assert sorted(r.headers["authorization"] for r in http_sink.requests) == [basic, "Bearer t"]
+
+
+def test_credentials_in_an_address_that_is_none_are_in_no_message():
+    with pytest.raises(ConfigurationError, match="no address") as caught:
+        spanloom.configure(Otlp("http://me:s3cret@my host"), tracer_provider=TracerProvider(shutdown_on_exit=False))
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_header_value_is_in_no_message_and_in_no_repr():

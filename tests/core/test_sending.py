@@ -220,6 +220,15 @@ def test_spans_that_are_rejected_in_part_are_counted_and_told_once(configured, c
         sink.close()
 
 
+def test_a_receiver_that_claims_to_reject_less_than_nothing_has_taken_all(configured, http_sink, caplog):
+    http_sink.answer = ("application/json", b'{"partialSuccess": {"rejectedSpans": "-2"}}')
+    loom = configured(Otlp(http_sink.url))
+    record(loom, 5)
+    assert loom.flush()
+    assert counts_of(loom)["exported"] == 5
+    assert "rejected" not in caplog.text
+
+
 def test_a_web_page_with_200_is_no_success(configured, receiver):
     receiver.mode = "page"
     loom = configured(Otlp(receiver.url))

@@ -9,7 +9,7 @@ import spanloom
 from langchain.agents import create_agent
 from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.retrievers import BaseRetriever
@@ -75,6 +75,11 @@ def run(c: Canaries, loom: spanloom.Loom, handler: Any) -> None:
             part(c, config, loom)
 
 
+def _bytes(c: Canaries, channel: str) -> str:
+    """A medium in base64, which goes nowhere."""
+    return f"{c.word(channel)}AAAA"
+
+
 def _history(c: Canaries) -> list[Any]:
     call = {"name": "look", "args": {"q": c("lc.history.args", C.TOOL_ARGUMENTS)}, "id": "call_0"}
     return [
@@ -85,14 +90,30 @@ def _history(c: Canaries) -> list[Any]:
             ],
             name=c.word("lc.user.name", (C.NAMES, C.USER_PROMPT)),
         ),
+        HumanMessage(
+            [
+                {"type": "image", "base64": _bytes(c, "lc.user.bytes"), "mime_type": "image/png"},
+                {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_bytes(c, 'lc.user.data_url')}"}},
+                {"type": "input_image", "image_url": f"data:image/png;base64,{_bytes(c, 'lc.user.input_image')}"},
+                {"type": "search_result", "content": c("lc.user.search_result", (C.DOCUMENTS, C.USER_PROMPT))},
+            ]
+        ),
+        ChatMessage("hi", role=c.word("lc.user.role", (C.NAMES, C.USER_PROMPT))),
         AIMessage(
             [
+                {"type": "server_tool_use", "input": c("lc.history.asked", (C.TOOL_ARGUMENTS, C.COMPLETION))},
+                {"type": "web_search_tool_result", "content": c("lc.history.found", (C.TOOL_RESULTS, C.COMPLETION))},
+                {"type": "image_generation_call", "result": _bytes(c, "lc.history.made")},
                 {"type": "thinking", "thinking": c("lc.history.reasoning", C.REASONING)},
                 {"type": "text", "text": c("lc.history.assistant", C.COMPLETION)},
             ],
             tool_calls=[call],
         ),
         ToolMessage(c("lc.history.tool", C.TOOL_RESULTS), tool_call_id="call_0"),
+        ToolMessage(
+            [{"type": "image", "base64": _bytes(c, "lc.history.tool.bytes"), "mime_type": "image/png"}],
+            tool_call_id="call_0",
+        ),
     ]
 
 
@@ -108,6 +129,10 @@ def _chat(c: Canaries, config: Any, loom: spanloom.Loom) -> None:
         [
             {"type": "thinking", "thinking": c("lc.answer.reasoning", C.REASONING)},
             {"type": "text", "text": c("lc.answer", C.COMPLETION)},
+            {
+                "type": "file_search_call",
+                "results": [c("lc.answer.found", (C.TOOL_RESULTS, C.TOOL_ARGUMENTS, C.COMPLETION))],
+            },
         ],
         tool_calls=[{"name": "look", "args": {"a": [{"b": c("lc.answer.args", C.TOOL_ARGUMENTS)}]}, "id": "call_1"}],
     )

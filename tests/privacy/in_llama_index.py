@@ -9,7 +9,7 @@ from typing import Any
 import spanloom
 from llama_index.core import Settings
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock, ThinkingBlock
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.prompts import PromptTemplate
@@ -39,6 +39,7 @@ class Shelf(BaseRetriever):
 class Hop(Event):
     note: str
     chat: list[ChatMessage]
+    blocks: list[Any]
 
 
 class TwoSteps(Workflow):
@@ -48,7 +49,16 @@ class TwoSteps(Workflow):
     async def first(self, ev: StartEvent) -> Hop:
         said = [ChatMessage(role="system", content=self.c("li.event.system", (C.SYSTEM_PROMPT, C.USER_PROMPT),
             (C.SYSTEM_PROMPT, C.COMPLETION)))]  # fmt: skip
-        return Hop(note=self.c("li.event", C.USER_PROMPT, C.COMPLETION), chat=said)
+
+        def beside(category: C) -> list[tuple[C, ...]]:
+            return [(category, C.USER_PROMPT), (category, C.COMPLETION)]
+
+        blocks = [
+            ThinkingBlock(content=self.c("li.event.reasoning", *beside(C.REASONING))),
+            ToolCallBlock(tool_name="look", tool_kwargs={"q": self.c("li.event.args", *beside(C.TOOL_ARGUMENTS))}),
+            ImageBlock(url=f"data:image/png;base64,{self.c.word('li.event.bytes')}"),
+        ]
+        return Hop(note=self.c("li.event", C.USER_PROMPT, C.COMPLETION), chat=said, blocks=blocks)
 
     @step
     async def last(self, ev: Hop) -> StopEvent:

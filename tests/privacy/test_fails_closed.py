@@ -10,11 +10,13 @@ import sinks
 import spanloom
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from spanloom import ContentPolicy, Langfuse, Local, Otlp, actions
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from spanloom import ContentPolicy, Langfuse, Local, Otlp, Phoenix, actions
 from spanloom.content import Category
 from spanloom.content.failures import FAILURES
 from spanloom.guard import _told
-from spanloom.step import Content, Document, Kind, Media, Message, Step, Text, ToolCall, ToolDefinition
+from spanloom.step import Content, Document, Event, Kind, Media, Message, Step, Text, ToolCall, ToolDefinition
 from spanloom.store import Reading
 from spanloom.testing import strict
 
@@ -161,10 +163,10 @@ def test_an_address_that_is_none_costs_only_itself(sink):
     assert "http.target" not in span.attributes
 
 
-def test_names_within_keys_are_redacted_where_their_values_are(sink):
+@pytest.mark.parametrize("policy", [ContentPolicy.none(), ContentPolicy.hashed(), ContentPolicy.redacted()], ids=repr)
+def test_names_within_keys_are_redacted_where_their_values_go_out(policy, sink):
     mail = "ann.miller@example.org"
     provider = TracerProvider(shutdown_on_exit=False)
-    policy = ContentPolicy.redacted()
     with strict(), spanloom.configure(Otlp(sink.url, content=policy), tracer_provider=provider) as loom:
         with spanloom.using(metadata={mail: 1, f"note of {mail}": "x"}):
             loom.recorder.open(Step("s", Kind.CHAIN, "s"))
@@ -173,6 +175,7 @@ def test_names_within_keys_are_redacted_where_their_values_are(sink):
         assert loom.flush()
     assert mail.encode() not in sink.wire
     assert len(sink.spans) == 2
+    assert any(3 in span.attributes.values() for span in sink.spans), "a measure goes out under any policy"
 
 
 def test_a_name_is_redacted_before_it_is_cut(sink):
@@ -195,3 +198,32 @@ def test_a_name_is_redacted_before_it_is_cut(sink):
     assert b"ann.mill" not in sink.wire
     assert b"<EMAIL_1>" in sink.wire
     assert all(len(span.attributes[key]) <= 256 for key in ("user.id", "session.id", "gen_ai.prompt.name"))
+
+
+@pytest.mark.parametrize("policy", [ContentPolicy.none(), ContentPolicy.hashed(), ContentPolicy.redacted()], ids=repr)
+@pytest.mark.parametrize("own_processor", [False, True])
+def test_so_is_a_name_beside_the_content(policy, own_processor, sink, tmp_path):
+    """Places in a graph, events, stop sequences, versions, roles, keys."""
+    long = f"{'x' * 240} ann.miller@example.org"
+    provider = TracerProvider(shutdown_on_exit=False)
+    if own_processor:  # then a step's span is the SDK's from the start
+        provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+    wanted = [
+        Otlp(sink.url, content=policy),
+        Langfuse("pk", "sk", sink.url, content=policy),
+        Phoenix(sink.url, content=policy),
+        Local(tmp_path / "x.db", content=policy),
+    ]
+    with strict(), spanloom.configure(*wanted, tracer_provider=provider) as loom:
+        with spanloom.using(prompt=("p", long), metadata={long: "x"}):
+            step = Step("s", Kind.LLM, "s", graph={"node": long, "path": [long]}, parameters={"stop_sequences": [long]})
+            step.content.input_messages = (Message(long, (Text("hi"),)),)
+            loom.recorder.open(step)
+        step.add_event(Event("tool_call_dispatched", step.start_ns, {"name": long}))
+        loom.recorder.close("s")
+        assert loom.flush()
+    sent = sink.wire + b"".join(file.read_bytes() for file in tmp_path.glob("x.db*"))
+    assert len(sink.spans) == 3
+    assert b"ann.mill" not in sent
+    assert sent.count(b"<EMAIL_1>") >= 4 * 3
+    assert all(len(value) <= 512 for span in sink.spans for value in span.attributes.values() if isinstance(value, str))

@@ -146,6 +146,12 @@ class Sample:
         return value if in_share(at.trace_id, self.rate) else DROPPED
 
 
+_NUMBERS = frozenset({int, float})
+_LEAST_NUMBER = 10**10  # below, nothing is found in a number that stands alone
+_LEAST_TIME, _LEAST_CARD = 10**11, 10**13  # of the digits between, `Patterns` finds nothing alone
+_EXACT = 1 << 53  # beyond, a float is no integer that anybody wrote
+
+
 @dataclass(frozen=True, slots=True)
 class Redact:
     """Gives back the value itself where nothing in it is found."""
@@ -176,7 +182,18 @@ class Redact:
             text = self._text(str(value), at)
             is_one = PLACEHOLDER.fullmatch(text) is not None
             return text if is_one else PLACEHOLDERS.label(at.trace_id, Entity.SECRET, str(value))
-        return self._text(value, at) if isinstance(value, str) else value
+        if isinstance(value, str):
+            return self._text(value, at)
+        return self._number(value, at) if type(value) in _NUMBERS else value
+
+    def _number(self, value: float, at: Situation) -> Any:
+        """A card's or a person's number, which need not be written as a text; tables make floats of their integers."""
+        if value < _LEAST_NUMBER or value % 1 or (type(value) is float and value >= _EXACT):
+            return value
+        if _LEAST_TIME <= value < _LEAST_CARD and self._is_thorough():
+            return value  # worth the question: times in milliseconds stand in many a row
+        digits = str(int(value))
+        return value if (shown := self._text(digits, at)) == digits else shown
 
     def _object(self, value: dict[str, Any], at: Situation) -> dict[str, Any]:
         done = ((at.redactor is self.redactor and at.redacted) or self._done(at)).objects

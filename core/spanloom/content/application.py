@@ -23,7 +23,7 @@ from ..step import (
 from .acting import DROPPED, Action, Custom, Drop, Redact, Situation
 from .bare import Bare
 from .batch import Known
-from .category import Categories, Category, of_role
+from .category import ROLES, Categories, Category, of_block, of_role
 from .digest import canonical_value
 from .failures import FAILURES
 from .marked import Marked
@@ -212,10 +212,15 @@ class Application:
         shown = tuple([part for p in parts if (part := self._part(p, said)) is not None])
         if not shown and (parts or self.drops(said)):
             return None
-        name = self.name(message.name)
-        if name is message.name and len(shown) == len(message.parts) and all(map(is_, shown, message.parts)):
+        name, role = self.name(message.name), self._role(message.role)
+        is_same = role is message.role and name is message.name and len(shown) == len(message.parts)
+        if is_same and all(map(is_, shown, message.parts)):
             return message
-        return Message(message.role, shown, name, message.finish_reason)
+        return Message(role, shown, name, message.finish_reason)
+
+    def _role(self, role: str) -> str:
+        """A role that no convention knows is what somebody is called."""
+        return role if role in ROLES else self.name(role) or "user"
 
     def _text(self, category: Category, text: str | None) -> Any:
         """As `value`, for a field that holds a text: what an action makes another kind of value of is its JSON."""
@@ -251,7 +256,8 @@ class Application:
             case Media():
                 return self._media(part, said)
             case OtherPart(type, value):
-                shown = self._piece(said, value)
+                beside = of_block(type)
+                shown = self.value((said, *beside), value) if beside else self._piece(said, value)
                 return part if shown is value else None if shown is DROPPED else OtherPart(type, shown)
 
     def _media(self, part: Media, said: Category) -> Media | None:

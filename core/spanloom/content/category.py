@@ -58,6 +58,24 @@ def of_role(role: str) -> Category:
     return _ROLES.get(role, Category.USER_PROMPT)
 
 
+def of_block(type: str) -> Categories:
+    """What a part of a message holds besides what its role says: what one of the provider's own tools was asked, and
+    what it answered (`web_search_tool_result`, `file_search_call`).
+
+    Types of Anthropic, Google, OpenAI (whose calls bring their results) and LangChain.
+    """
+    if type == "search_result":  # that of a search of the application's own
+        return (Category.DOCUMENTS,)
+    if type.endswith(("_result", "_call_output", "_call_response")):
+        return (Category.TOOL_RESULTS,)
+    if type.endswith(("_tool_use", "_tool_call", "_tool_call_chunk")) or type == "executable_code":
+        return (Category.TOOL_ARGUMENTS,)
+    return (Category.TOOL_ARGUMENTS, Category.TOOL_RESULTS) if type.endswith("_call") else ()
+
+
+ROLES = frozenset({"system", "developer", "user", "human", "assistant", "ai", "tool", "function", "model"})
+"""The roles that conventions, providers and frameworks know."""
+
 _ROLES = {
     "system": Category.SYSTEM_PROMPT,
     "developer": Category.SYSTEM_PROMPT,

@@ -11,6 +11,7 @@ from .application import Application, shows
 from .bare import Bare
 from .category import Categories, Category, places
 from .digest import canonical_value
+from .plain import label
 from .redaction.remembered import Remembered
 
 Rules = Mapping[Category, tuple[Action, ...]]
@@ -19,6 +20,8 @@ Rules = Mapping[Category, tuple[Action, ...]]
 _C = Category
 _SAID = (_C.SYSTEM_PROMPT, _C.USER_PROMPT, _C.COMPLETION, _C.REASONING, _C.TOOL_ARGUMENTS, _C.TOOL_RESULTS)
 _PURE = (Drop, Keep, Hash, Redact)
+
+_MOST_OF_A_NAME = 256  # characters: no label is cut there
 
 Way = Callable[[Application, Categories, Any], Any]
 """How a field is decided on, which holds content of these categories."""
@@ -47,7 +50,14 @@ def _documents(pass_: Application, categories: Categories, value: Any) -> Any:  
 
 
 def _each(pass_: Application, categories: Categories, value: Any) -> Any:
-    return pass_.once(value, lambda given: pass_.each(categories[0], given))
+    """Under short names, which are cut only now: half an address is not recognised any more."""
+    return pass_.once(value, lambda given: _short(pass_.each(categories[0], given)))
+
+
+def _short(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    if all(len(name) <= _MOST_OF_A_NAME for name in values):
+        return values
+    return {label(name) or "": value for name, value in values.items()}
 
 
 _WAYS: dict[str, tuple[Way, Categories]] = {

@@ -245,9 +245,7 @@ class ContentPolicy:
             user_id=ids["user_id"],
             session_id=ids["session_id"],
             tenant=ids["tenant"],
-            prompt=Prompt(shown, who.prompt.version)
-            if who.prompt is not None and (shown := pass_.name(who.prompt.name)) is not None
-            else None,
+            prompt=_prompt(who.prompt, pass_),
         )
 
     def _hash(self, content: Visible, shown: Visible) -> None:
@@ -264,6 +262,14 @@ class ContentPolicy:
                 (content.output_messages, content.completion_hash),
             )
         )
+
+
+def _prompt(prompt: Prompt | None, pass_: Application) -> Prompt | None:
+    """A version that is a text is a name as well."""
+    if prompt is None or (name := pass_.name(prompt.name)) is None:
+        return None
+    version = prompt.version
+    return Prompt(name, pass_.name(version) if isinstance(version, str) else version)
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:

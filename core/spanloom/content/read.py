@@ -98,7 +98,7 @@ def _bounded(identity: Identity) -> Identity:
         tags=tuple([_name(tag) or "" for tag in islice(identity.tags, _MOST_TAGS)]),
         metadata=identity.metadata,
         tenant=_name(identity.tenant),
-        prompt=Prompt(_name(prompt.name) or "", version if isinstance(version, int) else label(version))
+        prompt=Prompt(_name(prompt.name) or "", version if isinstance(version, int) else _name(version))
         if prompt is not None
         else None,
     )
@@ -201,7 +201,7 @@ def _is(made: Message, given: Message) -> bool:
 
 def _plain_message(m: Any) -> Message:
     parts = tuple([_part(p) for p in _each(m.parts)])
-    return Message(label(m.role) or "user", parts, _name(m.name), label(m.finish_reason))
+    return Message(_name(m.role) or "user", parts, _name(m.name), label(m.finish_reason))
 
 
 def _part(part: Part) -> Part:
@@ -255,12 +255,12 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def metadata(given: Any) -> dict[str, Any]:
-    """Plain values under short names. Each is read for itself: one that is vast does not cost the others."""
+    """Plain values under their names. Each is read for itself: one that is vast does not cost the others."""
     return _once(given, _metadata) if given else {}
 
 
 def _metadata(given: Any) -> dict[str, Any]:
-    return {label(key) or "": plain(value) for key, value in islice(dict(given).items(), _MOST_METADATA)}
+    return {_name(key) or "": plain(value) for key, value in islice(dict(given).items(), _MOST_METADATA)}
 
 
 # ---------------------------------------------------------------- fields

@@ -14,7 +14,7 @@ from ..dialects.rendered import Rendered
 from ..ended import Ended
 from ..errors import ConfigurationError
 from .delivery import Delivery
-from .endpoint import check_headers, check_url, traces_url
+from .endpoint import check_headers, check_url, traces_url, without_credentials
 from .limits import Limits
 from .otlp import Otlp, Render
 from .queued import Options
@@ -77,7 +77,7 @@ class Backend(Otlp):
         self._said = Resource(dict(resource or {}))
 
     def __repr__(self) -> str:  # headers hold keys
-        return f"{type(self).__name__}({self.endpoint!r})"
+        return f"{type(self).__name__}({without_credentials(self.endpoint)!r})"
 
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
         return super().open(resource.merge(self._said), tick)

@@ -94,6 +94,7 @@ class Delivery:
         self._thread: threading.Thread | None = None
         self._wanted = False
         self._stopped = False
+        self._changing = False  # the queue, by the thread that holds the lock
 
     def counts(self) -> dict[str, Any]:
         """`{offered, queued, exported, dropped, failed, reasons}` of spans and scores, at one moment.
@@ -140,25 +141,44 @@ class Delivery:
         self._say_full()
 
     def _queue_up(self) -> None:
-        """As `_take_in`, under the lock."""
+        """As `_take_in`, under the lock.
+
+        Whoever interrupts the thread that does it (a signal's handler, a finalizer) leaves it to go on.
+        """
         inbox, queue, tally = self._inbox, self._queue, self._tally
         before = queue.count
-        if not inbox:
+        if not inbox or self._changing:
             return
-        while inbox:
-            new = waiting(inbox.popleft())
-            if self._stopped:
-                tally.refused("stopped")
-                continue
-            tally.came()
-            if gone := queue.add(new, tally.round):
-                tally.drop(gone, "queue_full")
+        self._changing = True
+        try:
+            while inbox:
+                new = waiting(inbox.popleft())
+                if self._stopped:
+                    tally.refused("stopped")
+                    continue
+                tally.came()
+                if gone := queue.add(new, tally.round):
+                    tally.drop(gone, "queue_full")
+        finally:
+            self._changing = False
         if self._stopped:
             return
         if self._thread is None:
             self._start()
         elif queue.count >= self._batch > before or (self._prompt and not before):
             self._condition.notify_all()
+
+    def _take(self, most: int) -> Gone:
+        """Out of the queue, under the lock."""
+        if self._changing:
+            return []
+        self._changing = True
+        try:
+            batch = self._queue.take(most)
+        finally:
+            self._changing = False
+        self._tally.under_way += len(batch)
+        return batch
 
     def _say_full(self) -> None:
         if self._tally.dropped["queue_full"] and not self._full_told:
@@ -191,6 +211,9 @@ class Delivery:
     def _flush(self, timeout: float, *, stopping: bool) -> bool:
         deadline = time.monotonic() + timeout
         self.wake()
+        with self._condition:
+            if self._changing:  # by this very thread, which cannot wait for what it interrupts
+                return False
         if self._thread is None and self._queue.count:
             self._work_here(deadline)
         with self._condition:
@@ -216,7 +239,8 @@ class Delivery:
         self._take_in()
         with self._condition:
             self._stopped = True
-            self._tally.drop(self._queue.clear(), "shutdown")
+            if not self._changing:
+                self._tally.drop(self._queue.clear(), "shutdown")
             self._condition.notify_all()
         return done
 
@@ -244,8 +268,7 @@ class Delivery:
         before = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         while self._queue.count and time.monotonic() < deadline:
             with self._condition:
-                batch = self._queue.take(self._batch)
-                self._tally.under_way += len(batch)
+                batch = self._take(self._batch)
             self._work(batch)
         detach(before)
 
@@ -305,8 +328,7 @@ class Delivery:
             if self._prompt and not self._wait(_IDLE_SECONDS, 1):
                 return None if self._stopped else []
             self._wait(self._delay, self._batch)
-            batch = self._queue.take(self._batch)
-            self._tally.under_way += len(batch)
+            batch = self._take(self._batch)
             if not self._queue.count:
                 self._wanted = False
             return None if self._stopped and not batch else batch

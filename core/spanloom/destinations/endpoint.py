@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,7 +24,8 @@ def check_url(url: str, setting: str) -> str:
         good = False
     if not good:
         raise ConfigurationError(
-            f"{setting} is {url!r}, which is no address: write it as http://host:port or https://host."
+            f"{setting} is {without_credentials(url)!r}, which is no address: write it as http://host:port or "
+            "https://host."
         )
     return url
 
@@ -35,8 +37,16 @@ def traces_url(url: str, path: str = "/v1/traces") -> str:
     return urlunsplit(parts._replace(path=base if base.endswith(path) else base + path))
 
 
-def check_headers(headers: object, setting: str) -> dict[str, str]:
-    """`headers` as a dict of texts, or a `ConfigurationError` that names `setting`, and no value."""
+def without_credentials(url: object) -> object:
+    """An address as people may see it."""
+    return re.sub(r"(?<=//)[^/?#]*@", "", url) if isinstance(url, str) else url
+
+
+def check_headers(headers: object, setting: str, *, grpc: bool = False) -> dict[str, str]:
+    """`headers` as a dict of texts, or a `ConfigurationError` that names `setting`, and no value.
+
+    Over gRPC they are its metadata, which is narrower.
+    """
     if headers is None:
         return {}
     if not isinstance(headers, Mapping):
@@ -46,7 +56,18 @@ def check_headers(headers: object, setting: str) -> dict[str, str]:
     for key, value in headers.items():
         if not (_is_line(key) and key and _is_line(value)):
             raise ConfigurationError(f"{setting} has {key!r}, whose name or value is not one line of text.")
+        name_form, value_form, known = _METADATA if grpc else _HEADER
+        if not name_form.fullmatch(key.lower() if grpc else key) or (grpc and key.lower().endswith("-bin")):
+            raise ConfigurationError(f"{setting} has {key!r}, which is no name for {known}.")
+        if not value_form.fullmatch(value):
+            raise ConfigurationError(
+                f"{setting} has {key!r}, whose value {known} cannot carry: write ASCII, with no space at its start."
+            )
     return dict(headers)
+
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"), re.compile(r"(?![ \t])[\t\x20-\x7e\xa0-\xff]*"), "an HTTP header"
+_METADATA = re.compile(r"[0-9a-z_.-]+"), re.compile(r"(?! )[\x20-\x7e]*"), "gRPC metadata"
 
 
 def _is_line(text: object) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from ..content.application import Application
 from ..content.bare import Bare
 from ..content.category import Categories, Category
-from ..content.plain import label
+from ..content.plain import clean, label, text_of
 from ..step import Event as StepEvent
 from ..step import Step
 
@@ -72,14 +72,24 @@ def _graph(graph: Mapping[str, Any], pass_: Application) -> Mapping[str, Any]:
 
 
 def _names_of(names: Sequence[Any], pass_: Application) -> list[str]:
-    return [shown for name in names if (shown := text_only(pass_.called(label(name)))) is not None]
+    return [shown for name in names if (shown := _named_text(name, pass_)) is not None]
+
+
+def _named_text(name: Any, pass_: Application) -> str | None:
+    """A name as far as it goes out, cut to a label only then: half an address is not recognised any more."""
+    text = name if isinstance(name, str) else text_of(name)
+    return label(text_only(pass_.called(clean(text))))
 
 
 def _names_in(values: Mapping[str, Any], pass_: Application) -> Mapping[str, Any]:
     """`values` with the texts among them that may go out: in a step's own records they are names."""
     out: dict[str, Any] = {}
     for key, value in values.items():
-        shown = pass_.called(label(value)) if isinstance(value, str) else value
+        shown: Any = value
+        if isinstance(value, str):
+            shown = _named_text(value, pass_)
+        elif isinstance(value, (list, tuple)):
+            shown = _names_of(value, pass_)
         if shown is not None:
             out[key] = shown
     return out

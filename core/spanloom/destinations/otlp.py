@@ -21,7 +21,7 @@ from .behind_collector import BothDialects
 from .capture import policy_in_environment
 from .delivery import Delivery
 from .destination import copies, copy_of, rendered
-from .endpoint import check_headers, check_url, traces_url
+from .endpoint import check_headers, check_url, traces_url, without_credentials
 from .exporter import MakeWire
 from .queued import Options, Queued
 from .receipt import Receipt
@@ -80,17 +80,12 @@ class Otlp(Queued):
         self.dialect = dialect
         self._both = BothDialects() if behind_collector else None
         self.compression, self.insecure = compression, insecure
-        self.protocol: Protocol = protocol or cast(
-            Protocol,
-            os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-            or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-            or "http/protobuf",
-        )
+        self.protocol: Protocol = protocol or cast(Protocol, environment.protocol())
         self._render = _DIALECTS.get(str(dialect), genai.render)
         self._resource = Resource.get_empty()
 
     def __repr__(self) -> str:  # headers hold keys
-        return f"Otlp({self.endpoint!r}, protocol={self.protocol!r})"
+        return f"Otlp({without_credentials(self.endpoint)!r}, protocol={self.protocol!r})"
 
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
         self._check()
@@ -101,6 +96,8 @@ class Otlp(Queued):
     def _check(self) -> None:
         self.check_options()
         if self.protocol not in get_args(Protocol):
+            if self.protocol == environment.protocol():
+                environment.refuse_protocol()
             raise ConfigurationError(
                 f'Otlp(protocol={self.protocol!r}) is not known: write protocol="http/protobuf" or protocol="grpc".'
             )
@@ -120,7 +117,9 @@ class Otlp(Queued):
                     "decides; `spanloom collector-config --keep 0.05` writes the same policy for it."
                 )
             self._both.check()
-        check_headers(self.headers, "Otlp(headers=…)")
+        check_headers(self.headers, "Otlp(headers=…)", grpc=self.protocol == "grpc")
+        if self.protocol != "grpc" or not self.headers:
+            check_headers(environment.headers(), environment.setting("HEADERS"), grpc=self.protocol == "grpc")
         endpoint, setting = self.endpoint, "Otlp(endpoint=…)"
         for variable in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
             if endpoint is None and (url := os.environ.get(variable)):
@@ -128,6 +127,10 @@ class Otlp(Queued):
         if endpoint is not None:
             bare = self.protocol == "grpc" and isinstance(endpoint, str) and "://" not in endpoint
             check_url(f"http://{endpoint}" if bare else endpoint, setting)
+            if self.protocol == "grpc" and "@" in urlsplit(f"http://{endpoint}" if bare else endpoint).netloc:
+                raise ConfigurationError(
+                    f"{setting} has a user or a password in it, which gRPC does not send: write headers=… in its place."
+                )
         for variable in _FILES:
             if (path := os.environ.get(variable)) and not os.access(path, os.R_OK):
                 raise ConfigurationError(f"{variable} is {path!r}, which is no file that can be read.")

@@ -199,7 +199,7 @@ def _attributes(
             out[key] = value
             continue
         if others.is_measure(holds, value):
-            out[pass_.key(holds, key)] = value
+            out[pass_.key(_NAMES, pass_.key(holds, key))] = value  # it goes out where its category is dropped, too
             continue
         read_value = plain(_decoded(value))
         shown = pass_.named(key, holds, read_value)

@@ -12,6 +12,7 @@ from ..destinations.destination import copies
 from ..destinations.endpoint import traces_url
 from ..destinations.otlp import Otlp
 from ..destinations.wire import encoding, environment
+from ..destinations.wire.http import credentials_in
 from .asking import ask, is_open, place
 from .finding import Finding, TroubleError
 from .sample import RESOURCE, Sample
@@ -47,7 +48,7 @@ def address_of(destination: Otlp) -> str:
 
 def headers_of(destination: Otlp) -> dict[str, str]:
     said = {} if isinstance(destination, Backend) else environment.headers()
-    return {**said, **(destination.headers or {})}
+    return {**credentials_in(address_of(destination)), **said, **(destination.headers or {})}
 
 
 def send(url: str, headers: Mapping[str, str], body: bytes, timeout: float, **tls: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,7 +10,22 @@ from spanloom.content.plain import plain
 from spanloom.step import Media, OtherPart, Part, Reasoning, Text, ToolCallResponse
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "function": "tool"}
-_MEDIA = {"image": "image", "image_url": "image", "audio": "audio", "input_audio": "audio", "video": "video"}
+_MEDIA = {
+    "image": "image",
+    "image_url": "image",
+    "input_image": "image",
+    "image_generation_call": "image",
+    "audio": "audio",
+    "input_audio": "audio",
+    "video": "video",
+    "file": "document",
+    "input_file": "document",
+    "media": "document",
+    "document": "document",
+}
+_SOURCES = ("source", "image_url", "input_audio", "file")
+_DATA = ("data", "base64", "file_data")
+_BASE64 = re.compile(r"[\w+/=-]{1,64}", re.ASCII)  # as it begins; texts have spaces
 REASONING = frozenset({"thinking", "reasoning", "reasoning_content", "redacted_thinking"})
 CALLS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "function_call", "input_json_delta"})
 
@@ -48,31 +64,66 @@ def _block(block: Mapping[str, Any]) -> Iterator[Part]:
     elif kind in CALLS:
         return  # LangChain lists them in `tool_calls` too
     elif kind == "tool_result":
-        yield ToolCallResponse(plain(block.get("content")), block.get("tool_use_id"))
-    elif kind in _MEDIA or kind in ("file", "media", "document"):
+        yield ToolCallResponse(plain(block.get("content"), described), block.get("tool_use_id"))
+    elif kind in _MEDIA:
         yield _media(kind, block)
     else:
-        yield OtherPart(kind, {k: v for k, v in block.items() if k != "type"})
+        yield OtherPart(kind, plain({k: v for k, v in block.items() if k != "type"}, described))
 
 
-def _media(kind: str, block: Mapping[str, Any]) -> Media:
-    source = block.get("source") or block.get("image_url") or block.get("input_audio") or block.get("file") or block
+def described(value: Any) -> Any:
+    """A block that has a medium's bytes in it, with their size in their place; any other value as it is."""
+    if not isinstance(value, dict) or not isinstance(kind := value.get("type"), str) or kind not in _MEDIA:
+        return value
+    data = _source_and_data(kind, value)[1]
+    if isinstance(data, str) and _BASE64.fullmatch(data[:64]):
+        return _without(data, value)
+    return value  # bytes are never shown
+
+
+def _without(data: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(data, inner) for key, inner in value.items()}
+    if isinstance(value, str) and (value == data or (value.startswith("data:") and value.endswith(data))):
+        return f"{value[: -len(data)]}<{_size(data)} bytes>"
+    return value
+
+
+def _size(data: Any) -> int | None:
+    return len(data) * 3 // 4 if isinstance(data, str) else len(data) if isinstance(data, bytes) else None
+
+
+def _source_and_data(kind: str, block: Mapping[str, Any]) -> tuple[Mapping[str, Any], Any]:
+    """What of a block tells of the medium, and its bytes (or their base64) where it has them."""
+    source = next((block[key] for key in _SOURCES if block.get(key)), block)
     if isinstance(source, str):
         source = {"url": source}
     if not isinstance(source, Mapping):
         source = {}
-    url = source.get("url") or source.get("image_url")
-    data = source.get("data") or source.get("base64") or source.get("file_data")
+    if kind == "image_generation_call":
+        return source, block.get("result")
+    url = _url(source)
+    if isinstance(url, str) and url.startswith("data:"):
+        return source, url.partition(",")[2]
+    return source, next((source[key] for key in _DATA if source.get(key)), None)
+
+
+def _url(source: Mapping[str, Any]) -> Any:
+    return source.get("url") or source.get("image_url")
+
+
+def _media(kind: str, block: Mapping[str, Any]) -> Media:
+    source, data = _source_and_data(kind, block)
+    url = _url(source)
     mime = source.get("media_type") or source.get("mime_type") or block.get("mime_type")
     if isinstance(data, str) and data.startswith("data:"):
         url, data = data, None
     if isinstance(url, str) and url.startswith("data:"):
-        head, _, data = url.partition(",")
-        mime, url = mime or head[5:].split(";")[0], None
+        mime, url = mime or url.partition(",")[0][5:].split(";")[0], None
     return Media(
-        _MEDIA.get(kind, "document"),
+        _MEDIA[kind],
         mime if isinstance(mime, str) else None,
         url if isinstance(url, str) else None,
         source.get("file_id") if isinstance(source.get("file_id"), str) else None,
-        len(data) * 3 // 4 if isinstance(data, str) else len(data) if isinstance(data, bytes) else None,
+        _size(data),
     )

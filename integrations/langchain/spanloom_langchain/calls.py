@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from langchain_core.outputs import ChatGeneration, LLMResult
+from spanloom.content.plain import text_of
 from spanloom.providers import provider_name
 from spanloom.step import TOOL_CALL_DISPATCHED, Deferred, Event, Step
 
@@ -22,12 +23,13 @@ def note_request(
 ) -> None:
     """Fill `step` with what is asked of which model; `params` are the invocation's."""
     model = metadata.get("ls_model_name") or params.get("model") or params.get("model_name")
-    step.request_model = str(model) if model else None
-    step.provider = provider_name(metadata.get("ls_provider"))
+    step.request_model = text_of(model) if model else None
+    provider = metadata.get("ls_provider")
+    step.provider = provider_name(provider if provider is None or type(provider) is str else text_of(provider))
     step.server_address, step.server_port = server_of(serialized)
     if parameters := request_parameters(params, metadata):
         step.parameters = parameters
-    if tools := params.get("tools") or params.get("functions"):
+    if (tools := params.get("tools") or params.get("functions")) and isinstance(tools, Iterable):
         step.content.tool_definitions = Deferred(tools_of, (tuple(tools),))
 
 

@@ -8,6 +8,7 @@ from itertools import filterfalse
 from typing import Any
 from urllib.parse import urlsplit
 
+from spanloom.content.plain import text_of
 from spanloom.identity import NOBODY, Identity, Prompt, current_identity
 from spanloom.step import Kind
 
@@ -60,9 +61,12 @@ def identity_of(metadata: Mapping[str, Any], tags: Sequence[str], above: Identit
     then `above` itself is the answer.
     """
     own: tuple[str, ...] = ()
-    for tag in _own_tags.unknown(tags):
-        if not _own_tags.has(tag):
-            own += (tag,)
+    try:
+        for tag in _own_tags.unknown(tags):
+            if not _own_tags.has(tag):
+                own += (tag,)
+    except TypeError:  # one of them is no text, nor anything that can be looked up
+        own = tuple([text for tag in tags if not _own_tags.has(text := text_of(tag))])
     rest: dict[str, Any] = {}
     says_who = names_prompt = False
     for key in _own_keys.unknown(metadata):
@@ -83,13 +87,13 @@ def identity_of(metadata: Mapping[str, Any], tags: Sequence[str], above: Identit
         )
         tenant = metadata.get("tenant")
         if user is not None and type(user) is not str:
-            user = str(user)
+            user = text_of(user)
         if session is not None and type(session) is not str:
-            session = str(session)
+            session = text_of(session)
         if tenant is not None and type(tenant) is not str:
-            tenant = str(tenant)
+            tenant = text_of(tenant)
         if "langfuse_tags" in metadata and isinstance(extra := metadata["langfuse_tags"], (list, tuple)):
-            own += tuple(str(t) for t in extra if t not in own)
+            own += tuple(text_of(t) for t in extra if t not in own)
     prompt = prompt_of_run(metadata) if names_prompt else None
     if above is not None and _is_said(above, user, session, own, rest, tenant, prompt):
         using = current_identity()
@@ -103,7 +107,7 @@ def identity_of(metadata: Mapping[str, Any], tags: Sequence[str], above: Identit
 
 
 def _text(value: Any) -> str | None:
-    return value if value is None or type(value) is str else str(value)
+    return value if value is None or type(value) is str else text_of(value)
 
 
 def _is_said(

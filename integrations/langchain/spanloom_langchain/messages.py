@@ -19,7 +19,7 @@ from langchain_core.messages import (
 from spanloom.content.plain import plain
 from spanloom.step import Message, OtherPart, Part, Reasoning, Text, ToolCall, ToolCallResponse
 
-from .blocks import parts_of, role_of
+from .blocks import described, parts_of, role_of
 from .recall import Recall
 from .snapshots import Answer, Fields, fields_of_answer
 from .values import convert
@@ -59,7 +59,9 @@ def _of_role(fields: Fields) -> Message:
 
 def _tool_answer(fields: Fields) -> Message:
     content, name, call_id = fields
-    return Message("tool", (ToolCallResponse(content if isinstance(content, str) else plain(content), call_id),), name)
+    return Message(
+        "tool", (ToolCallResponse(content if isinstance(content, str) else plain(content, described), call_id),), name
+    )
 
 
 def _answer(fields: Fields, finish_reason: str | None = None) -> Message:

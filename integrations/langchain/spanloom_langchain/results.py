@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+from spanloom.content.plain import text_of
 from spanloom.providers import count, usage_of, with_reasoning
 from spanloom.step import Step
 from spanloom.usage import Usage
@@ -45,7 +46,8 @@ def request_parameters(params: Mapping[str, Any], metadata: Mapping[str, Any]) -
 def _note_parameter(out: dict[str, Any], name: str, value: Any) -> None:
     if name == "stop_sequences":
         if value:
-            out[name] = [value] if isinstance(value, str) else [str(s) for s in value]
+            several = isinstance(value, (list, tuple, set, frozenset))
+            out[name] = [text_of(s) for s in value] if several else [text_of(value)]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         out[name] = value
 
@@ -62,9 +64,9 @@ def note_result(step: Step, result: LLMResult) -> Sequence[Generation]:
         if reason is None and response.get("object") == "response":
             reason = _end_of_response(response)
         if reason is not None:
-            reasons.append(str(reason))
+            reasons.append(text_of(reason))
         if step.response_model is None and (model := _first(response, _MODELS) or _first(info, _MODELS)):
-            step.response_model = str(model)
+            step.response_model = text_of(model)
         if step.response_id is None:
             step.response_id = answer.response_id
         if isinstance(tier := response.get("service_tier"), str):
@@ -73,7 +75,7 @@ def note_result(step: Step, result: LLMResult) -> Sequence[Generation]:
             step.cache_hit = True
     step.finish_reasons = tuple(reasons)
     if step.response_model is None and (model := _first(llm_output, _MODELS)):
-        step.response_model = str(model)
+        step.response_model = text_of(model)
     if step.response_id is None and isinstance(llm_output.get("id"), str):
         step.response_id = llm_output["id"]
     if not step.cache_hit:  # else no token was spent

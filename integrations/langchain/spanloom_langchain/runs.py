@@ -11,6 +11,7 @@ from uuid import UUID
 from langchain_core.runnables.config import var_child_runnable_config
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Link, SpanContext, get_current_span
+from spanloom.content.plain import text_of
 from spanloom.current import CurrentStep, running_task
 from spanloom.guard import guarded
 from spanloom.live import context_of
@@ -163,7 +164,7 @@ class Runs:
         They lead to the steps that were interrupted, inner ones first, and to the run itself; a breakpoint
         (`interrupt_before`) interrupts no step.
         """
-        left = self._threads.pop(str(metadata["thread_id"]), None)
+        left = self._threads.pop(text_of(metadata["thread_id"]), None)
         resumes = inputs is None or getattr(inputs, "resume", None) is not None
         return tuple(Link(context) for context in left) if left and resumes else ()
 

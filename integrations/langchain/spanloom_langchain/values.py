@@ -8,12 +8,12 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from spanloom.content import Category
-from spanloom.content.category import of_role
+from spanloom.content.category import of_block, of_role
 from spanloom.content.marked import Marked
 from spanloom.content.plain import makes_plain, plain
 from spanloom.loaded import loaded
 
-from .blocks import CALLS, REASONING, role_of
+from .blocks import CALLS, REASONING, described, role_of
 
 
 @makes_plain
@@ -93,7 +93,9 @@ def _as_loaded(value: Any) -> Any:
 
 
 def _as_message(value: dict[Any, Any]) -> Any:
-    """A message or a tool's call that is written as a dict; any other dict as it is."""
+    """A message, a medium or a tool's call that is written as a dict; any other dict as it is."""
+    if (shown := described(value)) is not value:
+        return shown
     changed: dict[str, Any] = {}
     role = value.get("role")
     if _is_role(role) and _is_unmarked(content := value.get("content")):
@@ -142,7 +144,7 @@ def _said(content: Any, category: Category) -> Any:
         if text is not None and before is not None:
             out[-1] = Marked(category, {"type": "text", "text": before + text})
         else:
-            out.append(Marked(_block_category(block, category), block))
+            out.append(_marked(block, category))
     return out
 
 
@@ -153,10 +155,15 @@ def _only_text(block: Any) -> str | None:
     return block if isinstance(block, str) else None
 
 
-def _block_category(block: Any, category: Category) -> Category:
+def _marked(block: Any, category: Category) -> Marked:
     kind = block.get("type") if isinstance(block, Mapping) else None
     if kind in REASONING:
-        return Category.REASONING
+        return Marked(Category.REASONING, block)
     if kind == "tool_result":
-        return Category.TOOL_RESULTS
-    return Category.TOOL_ARGUMENTS if kind in CALLS else category
+        return Marked(Category.TOOL_RESULTS, block)
+    if kind in CALLS:
+        return Marked(Category.TOOL_ARGUMENTS, block)
+    said = Marked(category, block)
+    for beside in of_block(kind) if isinstance(kind, str) else ():
+        said = Marked(beside, said)  # it tells of both
+    return said

@@ -15,6 +15,7 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 from llama_index.core.tools.types import BaseTool
+from spanloom.content.plain import plain
 from spanloom.providers import field
 from spanloom.step import (
     Document,
@@ -30,7 +31,7 @@ from spanloom.step import (
 )
 
 from .snapshots import REASONING, Found, Said, said_of
-from .values import json_of, text
+from .values import json_of, shown, text
 
 
 # ---------------------------------------------------------------- messages
@@ -81,7 +82,7 @@ def _part(block: Any) -> Part | None:
             return _media("video", block, block.video, block.video_mimetype)
         case DocumentBlock():
             return _media("file", block, block.data, block.document_mimetype)
-    return OtherPart(str(getattr(block, "block_type", type(block).__name__)), block)
+    return OtherPart(str(getattr(block, "block_type", type(block).__name__)), plain(block, shown))
 
 
 def _media(modality: str, block: Any, data: Any, mime_type: str | None) -> Media:

@@ -11,7 +11,16 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache, singledispatch
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    ChatResponse,
+    CompletionResponse,
+    DocumentBlock,
+    ImageBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
 from llama_index.core.base.response.schema import (
     AsyncStreamingResponse,
     PydanticResponse,
@@ -94,6 +103,29 @@ def _(value: CompletionResponse) -> Any:
 @shown.register
 def _(value: ToolOutput) -> Any:
     return Marked(Category.TOOL_RESULTS, value.content)
+
+
+@shown.register
+def _(value: ThinkingBlock) -> Any:
+    return {"block_type": value.block_type, "content": Marked(Category.REASONING, value.content)}
+
+
+@shown.register
+def _(value: ToolCallBlock) -> Any:
+    return {
+        "block_type": value.block_type,
+        "tool_call_id": value.tool_call_id,
+        "tool_name": Marked(Category.NAMES, value.tool_name),
+        "tool_kwargs": Marked(Category.TOOL_ARGUMENTS, value.tool_kwargs),
+    }
+
+
+@shown.register
+def _(value: ImageBlock | AudioBlock | VideoBlock | DocumentBlock) -> Any:
+    """A medium by what is told of it, and where it stands, if that is not the medium itself."""
+    fields = type(value).model_fields
+    told = {name: getattr(value, name) for name in fields if name != "additional_kwargs"}
+    return {k: v for k, v in told.items() if v is not None and not (k == "url" and str(v).startswith("data:"))}
 
 
 @shown.register

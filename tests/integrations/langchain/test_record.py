@@ -280,3 +280,39 @@ def test_strange_answers_of_models_are_read_as_far_as_they_go(traced, answer):
     traced.flush()
     traced.memory.visible("Silent")
     assert traced.outcomes() == {"Silent": "ok"}
+
+
+class Odd(Chat):
+    """Its provider, parameters and token counts are what nobody would expect there."""
+
+    value: object = None
+
+    def _get_ls_params(self, stop=None, **kwargs):
+        return {"ls_model_type": "chat", "ls_provider": self.value, "ls_stop": self.value, "ls_model_name": self.value}
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        answer = AIMessage("hi", usage_metadata={"input_tokens": 1, "output_tokens": 1, "total_tokens": 2})
+        counts = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), self.value)
+        answer.usage_metadata |= {**counts, "input_token_details": {"cache_read": self.value}}
+        answer.response_metadata = {"model_name": self.value, "finish_reason": self.value}
+        return ChatResult(generations=[ChatGeneration(message=answer)])
+
+
+class Someone:
+    def __str__(self):
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, -1, 10**30, math.inf, math.nan, "7", b"x", [1], {"a": 1}, object(), Someone(), "\ud800"],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_odd_value_costs_itself_and_not_the_step(traced, value):
+    Odd(value=value).invoke("hi", traced.config)
+    about = {"user_id": value, "session_id": value, "tenant": value, "x": value}
+    RunnableLambda(lambda x: x, name="chain").invoke("hi", {**traced.config, "metadata": about, "tags": ["t", value]})
+    traced.flush()
+    assert traced.memory.step("Odd").kind is Kind.LLM
+    assert traced.memory.visible("Odd").output_messages[0].parts == (Text("hi"),)
+    assert "t" in traced.memory.step("chain").identity.tags

@@ -20,6 +20,17 @@ def value(name: str) -> str | None:
     return os.environ.get(_TRACES + name) or os.environ.get(_ALL + name) or None
 
 
+def protocol() -> str:
+    return (value("PROTOCOL") or "http/protobuf").strip().lower()
+
+
+def refuse_protocol() -> None:
+    """Raise a `ConfigurationError` for the protocol that the environment names."""
+    raise ConfigurationError(
+        f"{setting('PROTOCOL')} is {protocol()!r}, which is not spoken here: write http/protobuf or grpc."
+    )
+
+
 def http_endpoint() -> str:
     """The full address. The variable for traces is taken as it stands, the general one is a base."""
     if exact := os.environ.get(_TRACES + "ENDPOINT"):
@@ -47,7 +58,7 @@ def timeout() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise ConfigurationError(f"{_set('TIMEOUT')} is {said!r}, which is no time: write seconds, such as 10.")
+        raise ConfigurationError(f"{setting('TIMEOUT')} is {said!r}, which is no time: write seconds, such as 10.")
     return seconds
 
 
@@ -56,7 +67,9 @@ def compression(*choices: str) -> str:
     said = (value("COMPRESSION") or "none").strip().lower()
     if said not in (*choices, "none"):
         known = " or ".join((*choices, "none"))
-        raise ConfigurationError(f"{_set('COMPRESSION')} is {said!r}, which does not go with this protocol: {known}.")
+        raise ConfigurationError(
+            f"{setting('COMPRESSION')} is {said!r}, which does not go with this protocol: {known}."
+        )
     return said
 
 
@@ -87,6 +100,6 @@ def credential_provider(protocol: str) -> Callable[[], Any] | None:
     )
 
 
-def _set(name: str) -> str:
+def setting(name: str) -> str:
     """The variable that is set, for messages."""
     return _TRACES + name if os.environ.get(_TRACES + name) else _ALL + name

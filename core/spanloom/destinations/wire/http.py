@@ -6,6 +6,7 @@ requests' own timeout is for each read, so a receiver that answers a byte a seco
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from .alarm import Alarm
 from .answer import Answer, Verdict, user_agent
@@ -73,7 +75,7 @@ class HttpWire:
         said = {"user-agent": user_agent(), "content-type": content_type}
         if compression != "none":
             said["content-encoding"] = compression
-        self._headers = {**said, **{name.lower(): value for name, value in headers.items()}}
+        self._headers = {**said, **credentials_in(url), **{name.lower(): value for name, value in headers.items()}}
         self._again, self._make_session = _LATER | again, make_session
         self._session: requests.Session | None = None
         self._prepared: tuple[requests.PreparedRequest, Any] | None = None
@@ -173,6 +175,15 @@ class HttpWire:
         return Answer(Verdict.REFUSED, reason, said)
 
 
+def credentials_in(url: str) -> dict[str, str]:
+    """What `https://user:password@host` asks for, as curl and requests have it."""
+    parts = urlsplit(url)
+    if parts.username is None and parts.password is None:
+        return {}
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Keeps `.netrc` from putting other keys in place of ours."""
     return request
@@ -215,7 +226,7 @@ def _partial_success(kind: str, text: bytes) -> tuple[int, str]:
     try:
         if kind == JSON:
             partial = json.loads(text).get("partialSuccess") or {}
-            return int(partial.get("rejectedSpans") or 0), str(partial.get("errorMessage") or "")
+            return max(0, int(partial.get("rejectedSpans") or 0)), str(partial.get("errorMessage") or "")
         from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # noqa: PLC0415
 
         said = trace_service_pb2.ExportTraceServiceResponse.FromString(text).partial_success
