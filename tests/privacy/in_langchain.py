@@ -95,6 +95,7 @@ def _history(c: Canaries) -> list[Any]:
                 {"type": "image", "base64": _bytes(c, "lc.user.bytes"), "mime_type": "image/png"},
                 {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_bytes(c, 'lc.user.data_url')}"}},
                 {"type": "input_image", "image_url": f"data:image/png;base64,{_bytes(c, 'lc.user.input_image')}"},
+                {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{_bytes(c, 'lc.user.file')}"}},
                 {"type": "search_result", "content": c("lc.user.search_result", (C.DOCUMENTS, C.USER_PROMPT))},
             ]
         ),

@@ -102,10 +102,15 @@ def _source_and_data(kind: str, block: Mapping[str, Any]) -> tuple[Mapping[str, 
         source = {}
     if kind == "image_generation_call":
         return source, block.get("result")
-    url = _url(source)
-    if isinstance(url, str) and url.startswith("data:"):
-        return source, url.partition(",")[2]
+    if (inline := _inline(source)) is not None:
+        return source, inline.partition(",")[2]
     return source, next((source[key] for key in _DATA if source.get(key)), None)
+
+
+def _inline(source: Mapping[str, Any]) -> str | None:
+    """The address that has the medium itself in it, be it given as an address or as the medium."""
+    given = (_url(source), *[source.get(key) for key in _DATA])
+    return next((url for url in given if isinstance(url, str) and url.startswith("data:")), None)
 
 
 def _url(source: Mapping[str, Any]) -> Any:
@@ -116,10 +121,8 @@ def _media(kind: str, block: Mapping[str, Any]) -> Media:
     source, data = _source_and_data(kind, block)
     url = _url(source)
     mime = source.get("media_type") or source.get("mime_type") or block.get("mime_type")
-    if isinstance(data, str) and data.startswith("data:"):
-        url, data = data, None
-    if isinstance(url, str) and url.startswith("data:"):
-        mime, url = mime or url.partition(",")[0][5:].split(";")[0], None
+    if (inline := _inline(source)) is not None:
+        mime, url = mime or inline.partition(",")[0][5:].split(";")[0], None
     return Media(
         _MEDIA[kind],
         mime if isinstance(mime, str) else None,
