@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,10 @@ class Prices:
         cache_write_1h: Amount | None = None,
         reasoning: Amount | None = None,
     ) -> None:
+        if input is None:
+            raise ConfigurationError(
+                "Prices(input=None) is no amount: write US dollars per million tokens, 0 for none."
+            )
         self.model, self.provider = str(model).lower(), str(provider).lower()
         given = {
             "input": input,
@@ -117,7 +121,7 @@ class PriceList:
     """
 
     def __init__(self, own: Prices | Sequence[Prices] = ()) -> None:
-        self.own = (own,) if isinstance(own, Prices) else tuple(own)
+        self.own = tuple(own) if isinstance(own, Iterable) else (own,)
         for prices in self.own:
             if not isinstance(prices, Prices):
                 raise ConfigurationError(f"configure(prices=…) got {prices!r}: pass Prices(…), or a list of them.")

@@ -78,6 +78,7 @@ class Otlp(Queued):
         super().__init__(options, name="otlp", content=content)
         self.endpoint, self.headers = endpoint, headers
         self.dialect = dialect
+        self.behind_collector = behind_collector
         self._both = BothDialects() if behind_collector else None
         self.compression, self.insecure = compression, insecure
         self.protocol: Protocol = protocol or cast(
@@ -108,6 +109,9 @@ class Otlp(Queued):
             raise ConfigurationError(
                 f'Otlp(dialect={self.dialect!r}) is not known: write dialect="genai" or dialect="openinference".'
             )
+        for name, given in (("behind_collector", self.behind_collector), ("insecure", self.insecure)):
+            if not (isinstance(given, bool) or (given is None and name == "insecure")):
+                raise ConfigurationError(f"Otlp({name}={given!r}) is neither: write {name}=True or {name}=False.")
         if self._both is not None:
             if self.dialect != "genai":
                 raise ConfigurationError(

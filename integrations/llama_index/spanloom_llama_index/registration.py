@@ -8,7 +8,7 @@ from typing import Any
 from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.callbacks.schema import CBEventType
 from llama_index_instrumentation import get_dispatcher
-from spanloom.setup import Loom
+from spanloom.setup import Loom, checked_loom
 
 from .handlers import SpanloomEventHandler, SpanloomSpanHandler
 from .recording import Recording
@@ -21,9 +21,11 @@ def instrument(loom: Loom | None = None) -> None:
     """Trace everything that LlamaIndex does in this process, on its root dispatcher.
 
     Without `loom`, what `spanloom.configure()` set up last is asked at each span, so it may be called later, or again.
-    A second call registers nothing anew; a `loom` that it names takes the place of the first one.
+    A second call registers nothing anew; a `loom` that it names takes the place of the first one. Raises
+    `ConfigurationError` for another `loom` than `configure()` returns.
     """
     global _recording
+    checked_loom(loom, "instrument(loom=…)")
     with _lock:
         root = get_dispatcher()  # the root
         if _recording is None:
