@@ -58,9 +58,10 @@ class Prices:
     """Prices of your own, in US dollars per million tokens: negotiated, self-hosted, fine-tuned.
 
     They hold for the models whose name (the one that answered, or the one requested) matches `model`, at the providers
-    whose `gen_ai.provider.name` matches `provider`; `*` is a wildcard, and case does not matter. The kinds of tokens
-    that have no price here cost what the input or the output costs that they are part of; without `output`, as for
-    embeddings, the output is free. `Prices("my-llama*", input=0)` says that a model of your own costs nothing.
+    whose `gen_ai.provider.name` matches `provider`; `*` is a wildcard, and case does not matter. Of the finer kinds of
+    tokens (`cache_read`, `cache_write`, what is kept for an hour, `cache_write_1h`, and `reasoning`) those that have no
+    price here cost what the input or the output costs that they are part of; without `output`, as for embeddings, the
+    output is free. `Prices("my-llama*", input=0)` says that a model of your own costs nothing.
 
     Amounts are numbers or texts such as `"0.15"`; a float is taken as it is written. Raises `ConfigurationError` for
     one that is no amount.
