@@ -71,8 +71,8 @@ def using(
 
     Blocks nest: an inner one adds tags and metadata and replaces the rest. It follows the context of the code, so it
     is right under asyncio and in threads that copy their context. `tenant` is the customer that the user belongs to:
-    routes, sampling and the vault go by it. `prompt` is a name, `(name, version)` or a `Prompt`; `tags` may be one string. It
-    never raises: what cannot be read is logged once and left out.
+    routes, sampling and the vault go by it. `prompt` is a name, `(name, version)` or a `Prompt`; `tags` may be one
+    string. It never raises: what cannot be read is logged once and left out.
 
     >>> with using(user_id="u1", session_id="s1", tags=["beta"], prompt=("rag", 3)):
     ...     pass
