@@ -128,6 +128,14 @@ def test_half_a_key_pair_in_the_environment_is_said(provider, monkeypatch):
         spanloom.configure(tracer_provider=provider)
 
 
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])
+def test_a_header_without_a_name_in_the_environment_is_said_and_not_quoted(provider, monkeypatch, variable, caplog):
+    monkeypatch.setenv(variable, "x-team=a, Bearer s3cret,")
+    with pytest.raises(ConfigurationError, match=f"{variable} .* name=value") as refused:
+        spanloom.configure(Otlp(), tracer_provider=provider)
+    assert "s3cret" not in str(refused.value) + caplog.text
+
+
 def test_a_second_call_warns_and_replaces_and_doubles_no_span(configured, provider):
     first, second = Memory(), Memory()
     before = configured(first)

@@ -127,6 +127,7 @@ class Otlp(Queued):
                 )
             self._both.check()
         check_headers(self.headers, "Otlp(headers=…)")
+        environment.headers()
         endpoint, setting = self.endpoint, "Otlp(endpoint=…)"
         for variable in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
             if endpoint is None and (url := os.environ.get(variable)):
