@@ -7,6 +7,7 @@ import spanloom_langchain
 import spanloom_llama_index
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from llama_index.core.callbacks import CallbackManager
 from spanloom import ConfigurationError, Otlp
 from spanloom.testing import strict
 
@@ -36,6 +37,17 @@ def test_what_cannot_embed_is_refused(given):
 def test_a_prompts_name_in_place_of_a_prompt_is_refused(adapter):
     with pytest.raises(ConfigurationError, match="get_prompt"):
         adapter.prompt_from_langfuse("support")
+
+
+def test_the_other_frameworks_handler_is_told_apart():
+    with pytest.raises(AttributeError, match="pass spanloom_llama_index's"):
+        CallbackManager([spanloom_langchain.SpanloomCallbackHandler()]).start_trace("query")
+    handler = spanloom_llama_index.SpanloomCallbackHandler()
+    try:
+        with pytest.raises(AttributeError, match="pass spanloom_langchain's"):
+            FakeListChatModel(responses=["yes"]).invoke("?", config={"callbacks": [handler]})
+    finally:
+        spanloom_llama_index.uninstrument()
 
 
 def test_the_handlers_class_in_place_of_a_handler_raises_nothing_into_the_application():

@@ -62,6 +62,12 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         self._runs = Runs(checked_loom(loom, "SpanloomCallbackHandler(loom=…)"))
         self._streams = Streams()
 
+    def __getattr__(self, name: str) -> Any:
+        """What LlamaIndex asks for, whose handler has the same name."""
+        raise AttributeError(
+            f"spanloom_langchain's SpanloomCallbackHandler has no {name!r}: to LlamaIndex pass spanloom_llama_index's."
+        )
+
     @property
     def last_trace_id(self) -> str | None:
         """The trace id, in hexadecimal, of the last request that ended in the caller's task or thread: what to score.

@@ -60,6 +60,12 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
         super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
         instrument(loom)
 
+    def __getattr__(self, name: str) -> Any:
+        """What LangChain asks for, whose handler has the same name."""
+        raise AttributeError(
+            f"spanloom_llama_index's SpanloomCallbackHandler has no {name!r}: to LangChain pass spanloom_langchain's."
+        )
+
     @property
     def last_trace_id(self) -> str | None:
         """The trace id, in hexadecimal, of the last request that ended in the caller's task or thread: what to score.
