@@ -25,6 +25,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typed_program.py
 	$(BIN)/lint-imports
 
 # Newer releases of what we build on: into an environment of its own, whose versions become the constraints.

@@ -1,6 +1,7 @@
 """A LangChain chain that answers from documents: retriever, prompt, model, parser. Tracing is one handler.
 
-Runs offline: any chat model takes the place of `GenericFakeChatModel`, and any embeddings that of the fake ones.
+Runs offline: any chat model takes the place of `GenericFakeChatModel`, and any embeddings that of the fake ones,
+which need numpy.
 """
 
 import spanloom

@@ -34,7 +34,8 @@ def main() -> None:
     print_newest("spanloom.db")
 
     with sqlite3.connect("spanloom.db") as file:
-        (record,) = file.execute("SELECT record FROM spans WHERE kind = 'retriever'").fetchone()
+        newest = "SELECT record FROM spans WHERE kind = 'retriever' ORDER BY start_ns DESC"
+        (record,) = file.execute(newest).fetchone()
     reference = json.loads(record)["content"]["documents"][0]["content"]
     print("On the span:  ", reference)
     print("In the vault: ", vault.read(reference))

@@ -131,7 +131,8 @@ def test_an_example_is_short_and_says_what_it_shows(script):
 
 
 def test_content_in_a_vault_is_read_by_its_reference_until_it_is_erased(tmp_path):
-    output = run(EXAMPLES / "vault.py", tmp_path)
+    for _ in range(2):  # the second finds what the first has erased
+        output = run(EXAMPLES / "vault.py", tmp_path)
     assert "On the span:   vault:" in output
     assert "In the vault:  The rent is 900 a month" in output
     assert "was erased" in output

@@ -1,4 +1,4 @@
-"""Every snippet of the README runs."""
+"""Every snippet of the README runs, and of the pages beside it that no other test runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from spanloom_langchain import SpanloomCallbackHandler
 from spanloom_llama_index import uninstrument
 
 README = Path(__file__).parent.parent / "README.md"
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+PAGES = [README, README.parent / "docs" / "destinations.md", README.parent / "docs" / "metrics.md"]
+SNIPPETS = [
+    snippet
+    for page in PAGES
+    for snippet in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+]
 
 
 @pytest.fixture
@@ -45,7 +50,8 @@ def test_there_are_snippets():
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=[s.splitlines()[-1][:50] for s in SNIPPETS])
 def test_a_snippet_of_the_readme_runs(snippet, tmp_path, monkeypatch, sink):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LANGFUSE_BASE_URL", sink.url)
+    for variable in ("LANGFUSE_BASE_URL", "HONEYCOMB_API_ENDPOINT"):
+        monkeypatch.setenv(variable, sink.url)
     code = snippet.replace("http://localhost:4318", sink.url)
     names = {
         "chain": RunnableLambda(lambda q: f"answer to {q}"),
@@ -58,6 +64,8 @@ def test_a_snippet_of_the_readme_runs(snippet, tmp_path, monkeypatch, sink):
     loom = current_loom() if "configure" in code else None
     if loom is not None:
         assert loom.shutdown()
+    if "meters" in names:
+        names["meters"].shutdown()
         assert not any(d["failed"] for d in loom.stats()["destinations"].values())
     uninstrument()
     assert spanloom.__version__

@@ -11,7 +11,7 @@ from inspect import iscoroutinefunction
 from typing import Any, TypeVar, overload
 
 from . import ids
-from .errors import ConfigurationError
+from .errors import ConfigurationError, is_number
 from .guard import GUARD, guarded, warn_once
 from .setup import current_loom
 
@@ -39,7 +39,7 @@ def flush_each_invocation(handler: Any = None, *, timeout: float = 2.0, margin: 
     """
     if not (handler is None or callable(handler)):
         raise ConfigurationError(f"flush_each_invocation() got {handler!r}: decorate the handler with it.")
-    if not timeout > 0 or not margin >= 0:
+    if not (is_number(timeout) and timeout > 0 and is_number(margin) and margin >= 0):
         raise ConfigurationError(
             "flush_each_invocation() needs a timeout above 0 and a margin of 0 or more, in seconds."
         )

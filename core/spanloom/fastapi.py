@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, is_number
 from .guard import GUARD
 from .loom import Loom
 from .setup import configure as configure_by_environment
 from .setup import running_loom
 
-Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+# FastAPI's own type is a union, of lifespans without a state and with one
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
 def lifespan(
@@ -36,7 +37,7 @@ def lifespan(
     for name, given in (("configure", configure), ("inner", inner)):
         if not (given is None or callable(given)):
             raise ConfigurationError(f"lifespan({name}={given!r}) is not callable: pass the function, not its result.")
-    if not timeout > 0:
+    if not (is_number(timeout) and timeout > 0):
         raise ConfigurationError(f"lifespan(timeout={timeout!r}) cannot work: write seconds above 0.")
 
     @asynccontextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from .errors import ConfigurationError
 from .guard import GUARD
 
 
@@ -69,28 +70,44 @@ def using(
     """Stamp an identity on every span of every trace that begins inside the block.
 
     Blocks nest: an inner one adds tags and metadata and replaces the rest. It follows the context of the code, so it
-    is right under asyncio and in threads that copy their context. `prompt` is a name, `(name, version)` or a `Prompt`;
-    `tags` may be one string. It never raises: what cannot be read is logged once and left out.
+    is right under asyncio and in threads that copy their context. `tenant` is the customer that the user belongs to:
+    routes, sampling and the vault go by it. `prompt` is a name, `(name, version)` or a `Prompt`; `tags` may be one
+    string. It never raises: what cannot be read is logged once and left out.
 
     >>> with using(user_id="u1", session_id="s1", tags=["beta"], prompt=("rag", 3)):
     ...     pass
     """
-    said = NOBODY
-    with GUARD.watching("spanloom.using"):
-        said = Identity(
-            user_id=None if user_id is None else str(user_id),
-            session_id=None if session_id is None else str(session_id),
-            tags=(tags,) if isinstance(tags, str) else tuple(dict.fromkeys(str(t) for t in tags or ())),
-            metadata=dict(metadata or {}),
-            tenant=None if tenant is None else str(tenant),
-            prompt=prompt_of(prompt),
-        )
-    token = _current.set(_current.get().overlaid(said))
+    said: dict[str, Any] = {}
+    given: tuple[tuple[str, Any, Callable[[Any], Any]], ...] = (
+        ("user_id", user_id, str),
+        ("session_id", session_id, str),
+        ("tags", tags, _tags),
+        ("metadata", metadata, dict),
+        ("tenant", tenant, str),
+        ("prompt", prompt, prompt_of),
+    )
+    for name, value, read in given:
+        if value is not None:
+            with GUARD.watching(f"spanloom.using({name}=…)"):  # one that cannot be read takes no other with it
+                said[name] = read(value)
+    token = _current.set(_current.get().overlaid(Identity(**said)))
     try:
         yield
     finally:
         with suppress(ValueError):  # a generator closed in another context: that context dies with its value
             _current.reset(token)
+
+
+def _tags(tags: str | Sequence[str]) -> tuple[str, ...]:
+    return (tags,) if isinstance(tags, str) else tuple(dict.fromkeys(str(tag) for tag in tags))
+
+
+def check_prompt(prompt: Any) -> None:
+    """Raise `ConfigurationError` for what is no prompt of Langfuse's SDK."""
+    if not isinstance(getattr(prompt, "prompt", None), (str, list)) or not hasattr(prompt, "name"):
+        raise ConfigurationError(
+            f"prompt_from_langfuse() got a {type(prompt).__name__}: pass what get_client().get_prompt(name) returns."
+        )
 
 
 def prompt_of(value: Any) -> Prompt | None:

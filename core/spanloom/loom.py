@@ -61,7 +61,7 @@ class Loom:
         return self._provider
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send what has ended so far. True where all that ended since the last flush has arrived, in time.
+        """Send what has ended so far. True where all that ended since the last flush arrived in `timeout` seconds.
 
         What tail sampling has yet to decide (a trace whose root is open) goes on waiting: the answer is not about it.
         """
@@ -195,9 +195,9 @@ class Loom:
         """Say how good a trace, or one step of it, was. Returns the score's id; None where nothing is sent.
 
         `value` is a number, a bool or a text; `data_type` (NUMERIC, BOOLEAN, CATEGORICAL) follows from it. `step` is
-        what `spanloom.current_step()` gives, or a span; or give the ids in hexadecimal, `trace_id` alone for the whole
-        trace; without any, the current step is meant. `comment` is content: each destination's policy decides on it.
-        A score with the `id` of another replaces it.
+        what `spanloom.current_step()` gives, or a span; or give the ids in hexadecimal, `trace_id` and `span_id`, or
+        `trace_id` alone for the whole trace; without any, the current step is meant. `comment` is content: each
+        destination's policy decides on it. A score with the `id` of another replaces it.
 
         It goes through the queues of the destinations that take scores (Langfuse, Local, Phoenix), and out as the event
         `gen_ai.evaluation.result`. It never blocks and never raises: a score that cannot be is logged. Scores of a

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -58,9 +58,10 @@ class Prices:
     """Prices of your own, in US dollars per million tokens: negotiated, self-hosted, fine-tuned.
 
     They hold for the models whose name (the one that answered, or the one requested) matches `model`, at the providers
-    whose `gen_ai.provider.name` matches `provider`; `*` is a wildcard, and case does not matter. The kinds of tokens
-    that have no price here cost what the input or the output costs that they are part of; without `output`, as for
-    embeddings, the output is free. `Prices("my-llama*", input=0)` says that a model of your own costs nothing.
+    whose `gen_ai.provider.name` matches `provider`; `*` is a wildcard, and case does not matter. Of the finer kinds of
+    tokens (`cache_read`, `cache_write`, what is kept for an hour, `cache_write_1h`, and `reasoning`) those that have no
+    price here cost what the input or the output costs that they are part of; without `output`, as for embeddings, the
+    output is free. `Prices("my-llama*", input=0)` says that a model of your own costs nothing.
 
     Amounts are numbers or texts such as `"0.15"`; a float is taken as it is written. Raises `ConfigurationError` for
     one that is no amount.
@@ -78,6 +79,10 @@ class Prices:
         cache_write_1h: Amount | None = None,
         reasoning: Amount | None = None,
     ) -> None:
+        if input is None:
+            raise ConfigurationError(
+                "Prices(input=None) is no amount: write US dollars per million tokens, 0 for none."
+            )
         self.model, self.provider = str(model).lower(), str(provider).lower()
         given = {
             "input": input,
@@ -117,7 +122,7 @@ class PriceList:
     """
 
     def __init__(self, own: Prices | Sequence[Prices] = ()) -> None:
-        self.own = (own,) if isinstance(own, Prices) else tuple(own)
+        self.own = tuple(own) if isinstance(own, Iterable) else (own,)
         for prices in self.own:
             if not isinstance(prices, Prices):
                 raise ConfigurationError(f"configure(prices=…) got {prices!r}: pass Prices(…), or a list of them.")

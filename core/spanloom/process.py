@@ -66,10 +66,23 @@ class Ending:
         self._end()
 
 
+def begin(thread: threading.Thread) -> bool:
+    """Start it. False at the interpreter's very end, where from Python 3.12 on none can be started, in its first
+    releases in handlers of `atexit` neither: there, whoever shuts down does the work. Raises `RuntimeError` where there
+    is no thread to be had."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        if "interpreter shutdown" not in str(error):
+            raise
+        return False
+    return True
+
+
 def _others() -> list[threading.Thread]:
     """The threads that the end of the process waits for, but the caller's and the main one."""
     here = (threading.current_thread(), threading.main_thread())
     return [thread for thread in threading.enumerate() if not thread.daemon and thread not in here]
 
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "begin"]

@@ -51,7 +51,6 @@ class Recorder:
         self._lock = threading.RLock()
         self._open: dict[Hashable, Step] = {}  # in the order they were opened: the oldest is first
         self._ended: OrderedDict[Hashable, Left] = OrderedDict()
-        self._folded: OrderedDict[Hashable, Hashable] = OrderedDict()
         self._lost: deque[tuple[Hashable, int]] = deque()
         lost = self._lost
 
@@ -67,8 +66,8 @@ class Recorder:
 
     # ---------------------------------------------------------------- reading
     def get(self, run_id: Hashable) -> Step | None:
-        """The open step of `run_id` (or of the step it was folded into); None where there is none."""
-        return self._open.get(self._folded.get(run_id, run_id) if self._folded else run_id)
+        """The open step of `run_id`; None where there is none."""
+        return self._open.get(run_id)
 
     def has(self, run_id: Hashable) -> bool:
         """Whether `run_id` is open."""
@@ -76,7 +75,6 @@ class Recorder:
 
     def span_of(self, run_id: Hashable) -> trace.Span | None:
         """The span that code inside the body of `run_id` sees as current."""
-        run_id = self._unfold(run_id)
         step = self._open.get(run_id)
         if step is not None:
             return step.span  # type: ignore[no-any-return]
@@ -86,7 +84,6 @@ class Recorder:
     def is_below(self, run_id: Hashable, ancestor: Hashable) -> bool:
         """Whether the open step of `run_id` lies below the one of `ancestor`, at any depth."""
         step = self.get(run_id)
-        ancestor = self._unfold(ancestor)
         while step is not None and step.parent_run_id is not None:
             if step.parent_run_id == ancestor:
                 return True
@@ -128,8 +125,6 @@ class Recorder:
         step.start_ns = step.start_ns or now
         around = above = None
         if parent is not None:
-            if self._folded:
-                parent = self._folded.get(parent, parent)
             above = self._open.get(parent) or self._ended.get(parent)
         if above is not None:
             step.parent_run_id = parent
@@ -203,13 +198,6 @@ class Recorder:
         if above is None:
             route = around.route if around is not None else None
             step.route = self._weave.routes.begin(step.trace_id, step.identity) if route is None else route
-
-    def fold(self, run_id: Hashable, into: Hashable) -> None:
-        """Let `run_id` stand for the step `into`: a framework span that is no step of its own."""
-        with self._lock:
-            self._folded[run_id] = self._unfold(into)
-            if len(self._folded) > _REMEMBERED:
-                self._folded.popitem(last=False)
 
     # ---------------------------------------------------------------- closing
     def close(
@@ -364,9 +352,6 @@ class Recorder:
         return self._settled(step.run_id, Outcome.ABANDONED if left else Outcome.INCOMPLETE, time.time_ns())
 
     # ---------------------------------------------------------------- parents
-    def _unfold(self, run_id: Hashable) -> Hashable:
-        return self._folded.get(run_id, run_id)
-
     def _around(self, span: trace.Span, step: Step) -> Around | None:
         """What the current span is to a topmost step: a step of the other framework, or any other span."""
         ids = span.get_span_context()

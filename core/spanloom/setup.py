@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from . import scores
 from .destinations.delivery import Delivery
-from .errors import ConfigurationError
+from .errors import ConfigurationError, is_number, is_whole
 from .guard import GUARD, warn_once
 from .live import LiveSpans
 from .loom import Loom, vaults_of
@@ -56,12 +56,23 @@ def configure(
     global _current
     for destination in destinations:
         methods = all(callable(getattr(destination, name, None)) for name in ("open", "close"))
-        if not (methods and isinstance(getattr(destination, "name", None), str)):
+        if isinstance(destination, type) or not (methods and hasattr(destination, "name")):
             raise ConfigurationError(
                 f"configure() got {destination!r}, which is no destination: pass Otlp(…), Langfuse(…) or Local(…)."
             )
-    if max_open_steps < 1 or max_step_seconds <= 0:
-        raise ConfigurationError("configure() needs max_open_steps and max_step_seconds above 0.")
+    if not (is_whole(max_open_steps) and max_open_steps > 0):
+        raise ConfigurationError(
+            f"configure(max_open_steps={max_open_steps!r}) cannot work: write a whole number above 0."
+        )
+    if not (is_number(max_step_seconds) and max_step_seconds > 0):
+        raise ConfigurationError(
+            f"configure(max_step_seconds={max_step_seconds!r}) cannot work: write seconds above 0."
+        )
+    if not (service_name is None or isinstance(service_name, str)):
+        raise ConfigurationError(
+            f'configure(service_name={service_name!r}) is no text: write service_name="support-bot".'
+        )
+    service_name = service_name or None
     price_list = PriceList(prices)
     if not (meter_provider is None or isinstance(meter_provider, MeterProvider)):
         raise ConfigurationError(
@@ -118,6 +129,13 @@ def current_loom() -> Loom | None:
     if loom is None:
         warn_once("unconfigured", "spanloom.configure() has not been called: nothing is traced")
     return loom
+
+
+def checked_loom(loom: Loom | None, setting: str) -> Loom | None:
+    """`loom` as it is, or a `ConfigurationError` that names `setting`."""
+    if loom is None or isinstance(loom, Loom):
+        return loom
+    raise ConfigurationError(f"{setting} got {loom!r}: pass what spanloom.configure() returned, or leave it out.")
 
 
 def running_loom() -> Loom | None:
@@ -219,6 +237,7 @@ if hasattr(os, "register_at_fork"):
 __all__ = [
     "Loom",
     "at_end",
+    "checked_loom",
     "configure",
     "current_loom",
     "current_step",

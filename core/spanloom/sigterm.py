@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, is_number
 from .guard import GUARD
 from .setup import at_end, running_loom
 
@@ -27,7 +27,7 @@ def shutdown_on_sigterm(timeout: float = 5.0) -> None:
     Call it in the main thread. Raises `ConfigurationError` elsewhere, and where a handler is there that was not
     installed by Python.
     """
-    if not timeout > 0:
+    if not (is_number(timeout) and timeout > 0):
         raise ConfigurationError(f"shutdown_on_sigterm(timeout={timeout!r}) cannot work: write seconds above 0.")
     if threading.current_thread() is not threading.main_thread():
         raise ConfigurationError("shutdown_on_sigterm() must be called in the main thread: signals are handled there.")

@@ -37,7 +37,7 @@ def strict() -> Iterator[None]:
 class Memory:
     """A destination that keeps what it receives: `spans` in the order they ended, `steps` by name; `scores`.
 
-    With `sampling`, what a tail sampler lets through.
+    It sees all content unless `content` is a narrower policy. With `sampling`, what a tail sampler lets through.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Memory:
 
     @property
     def steps(self) -> list[Step]:
+        """The steps among `spans`, in the order they ended."""
         return [ended.step for ended in self.spans if ended.step is not None]
 
     def step(self, name: str) -> Step:

@@ -354,6 +354,18 @@ def test_the_installed_command_runs_without_colours_into_a_pipe(agent):
     assert b"`-parser x Parser" in shown
 
 
+def test_it_runs_as_a_module_and_shows_content_in_letters_that_the_terminal_has_not(file):
+    file.span(NEW, "chat", record={"content": {"input": "Warum 遅い?"}})
+    shown = subprocess.run(
+        [sys.executable, "-m", "spanloom", "show", "--content", "--path", file.path],
+        capture_output=True, check=False, timeout=60, env=os.environ | {"PYTHONIOENCODING": "ascii", "COLUMNS": "80"},
+    )  # fmt: skip
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"Warum ??" in shown.stdout
+    usage = subprocess.run([sys.executable, "-m", "spanloom", "-h"], capture_output=True, check=True, timeout=60)
+    assert usage.stdout.startswith(b"Usage: spanloom ")
+
+
 @pytest.mark.parametrize(
     ("ms", "text"),
     [

@@ -149,6 +149,9 @@ def test_a_file_instead_of_the_terminal(tmp_path):
     made = run(*BACKEND, "-o", str(tmp_path / "otelcol.yaml"))
     assert (made.exit_code, made.output) == (0, "")
     assert yaml.safe_load((tmp_path / "otelcol.yaml").read_text())["service"]
+    refused = run(*BACKEND, "-o", str(tmp_path / "nowhere" / "otelcol.yaml"))
+    assert refused.exit_code == 1
+    assert "cannot be written: No such file or directory." in " ".join(refused.output.split())
 
 
 def test_the_commands_of_the_documentation_work():

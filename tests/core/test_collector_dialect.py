@@ -24,7 +24,7 @@ def rendered(step, policy):
 
 
 def held(key):
-    return content_keys.holds_content(key) or key == content_keys.STATUS_MESSAGE
+    return key in (*content_keys.ATTRIBUTES, content_keys.STATUS_MESSAGE) or key.startswith(content_keys.METADATA)
 
 
 @pytest.mark.parametrize("sample", samples.ALL)

@@ -10,7 +10,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from sinks import wait_until
-from spanloom import ConfigurationError, Langfuse, Local, Otlp
+from spanloom import ConfigurationError, ContentPolicy, Keyring, Langfuse, Local, Otlp, Vault, actions
+from spanloom.content.redaction import Patterns
 from spanloom.step import Kind, Step
 from spanloom.testing import Memory
 
@@ -127,6 +128,14 @@ def test_half_a_key_pair_in_the_environment_is_said(provider, monkeypatch):
         spanloom.configure(tracer_provider=provider)
 
 
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])
+def test_a_header_without_a_name_in_the_environment_is_said_and_not_quoted(provider, monkeypatch, variable, caplog):
+    monkeypatch.setenv(variable, "x-team=a, Bearer s3cret,")
+    with pytest.raises(ConfigurationError, match=f"{variable} .* name=value") as refused:
+        spanloom.configure(Otlp(), tracer_provider=provider)
+    assert "s3cret" not in str(refused.value) + caplog.text
+
+
 def test_a_second_call_warns_and_replaces_and_doubles_no_span(configured, provider):
     first, second = Memory(), Memory()
     before = configured(first)
@@ -199,10 +208,65 @@ def test_an_unknown_argument_is_refused(provider):
         spanloom.configure(Memory(), servicename="x", tracer_provider=provider)
 
 
-@pytest.mark.parametrize("settings", [{"max_open_steps": 0}, {"max_step_seconds": 0}])
-def test_bounds_that_bound_everything_away_are_refused(provider, settings):
+@pytest.mark.parametrize(
+    "settings",
+    [{"max_open_steps": 0}, {"max_step_seconds": 0}, {"max_open_steps": "9"}, {"max_step_seconds": None}],
+)
+def test_bounds_that_bound_everything_away_or_are_no_numbers_are_refused(provider, settings):
     with pytest.raises(ConfigurationError, match="above 0"):
         spanloom.configure(Memory(), tracer_provider=provider, **settings)
+
+
+KEY_PAIR = ("pk-lf-1", "sk-lf-1")
+
+
+@pytest.mark.parametrize(
+    ("make", "instead"),
+    [
+        (lambda: Otlp(name=None), 'name="eu"'),
+        (lambda: Otlp(name=""), 'name="eu"'),
+        (lambda: Otlp(insecure="yes"), "insecure=True or insecure=False"),
+        (lambda: Otlp(behind_collector="http://gateway:4318"), "behind_collector=True or behind_collector=False"),
+        (lambda: Local(None), 'path="spanloom.db"'),
+        (lambda: Local(max_traces="100"), "a number above 0"),
+        (lambda: Langfuse("pk-lf-1", "pk-lf-1"), "sk-…"),
+        (lambda: Langfuse("sk-lf-1", "sk-lf-2"), "pk-…"),
+        (lambda: Langfuse("http://localhost:3000", *KEY_PAIR), "public_key, secret_key, base_url"),
+        (lambda: Langfuse(*KEY_PAIR, "https://cloud.langfuse.com/project/c1"), "leave out /project/"),
+        (lambda: Langfuse(*KEY_PAIR, include=7), "include="),
+        (lambda: spanloom.NewRelic(3), "line of text"),
+        (lambda: Otlp(content=ContentPolicy.full().replace(documents=actions.drop())), "without ()"),
+        (lambda: Otlp(content=ContentPolicy.full().replace(documents=actions.redact(["EMAIL"]))), '"EMAIL", "PHONE"'),
+        (lambda: Otlp(content=ContentPolicy.full().replace(documents=actions.redact(redactor=Patterns))), "find"),
+        (lambda: Otlp(content=ContentPolicy.referenced(Vault)), r"Vault\(…\)"),
+        (lambda: Vault("vault", Keyring), r"Keyring\(…\)"),
+        (lambda: Vault("vault", Keyring("k.db"), wait_seconds="5"), "a number above 0"),
+        (lambda: Keyring(3), r'Keyring\("spanloom-keys.db"\)'),
+        (lambda: spanloom.Prices("gpt*", input=None), "0 for none"),
+        (lambda: spanloom.configure(Memory(), prices=3), r"Prices\(…\)"),
+        (lambda: spanloom.configure(Memory(), service_name=3), "service_name="),
+        (lambda: spanloom.shutdown_on_sigterm("5"), "seconds above 0"),
+    ],
+)
+def test_a_likely_mistake_is_told_by_what_to_write_instead(provider, tmp_path, monkeypatch, make, instead):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=instead) as refused:
+        spanloom.configure(make(), tracer_provider=provider)
+    assert "sk-lf" not in str(refused.value)
+
+
+def test_a_misspelt_option_is_told_by_those_that_there_are():
+    with pytest.raises(TypeError, match=r"'header': it takes endpoint, headers, .*timeout, .*spool"):
+        Otlp(header={"api-key": "k"})
+    with pytest.raises(TypeError, match="'host': it takes public_key, secret_key, base_url, "):
+        Langfuse(host="http://localhost:3000")
+
+
+def test_an_empty_service_name_is_none(configured, http_sink):
+    loom = configured(Otlp(http_sink.url), service_name="")
+    one_step(loom, "a")
+    loom.flush()
+    assert http_sink.named("a").resource["service.name"] != ""
 
 
 def test_the_providers_own_flush_and_shutdown_are_ours_too(configured, http_sink):

@@ -54,7 +54,7 @@ def test_what_ends_the_program_passes(lenient):
         raise KeyboardInterrupt
 
 
-def test_strict_raises_where_it_happens_and_at_the_end_too():
+def test_strict_raises_where_it_happens_and_at_the_end_too(lenient):
     def framework():
         with strict(), pytest.raises(ValueError, match="x"):  # a framework swallows it just so
             telemetry("x")

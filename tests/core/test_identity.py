@@ -42,9 +42,9 @@ def test_a_block_ends_also_with_an_error():
 
 
 def test_what_cannot_be_read_is_left_out_and_the_block_runs(lenient):
-    with using(user_id="outer"), using(metadata=7, user_id="inner"), using(prompt=("a", 1, "b")):
-        assert current_identity().user_id == "outer"
-    assert lenient.swallowed["spanloom.using"] == 2
+    with using(user_id="outer"), using(metadata=7, user_id="inner", tags=3), using(prompt=("a", 1, "b"), tenant="t"):
+        assert current_identity() == Identity(user_id="inner", tenant="t")
+    assert {f"spanloom.using({name}=…)": 1 for name in ("metadata", "tags", "prompt")} == dict(lenient.swallowed)
 
 
 def test_tasks_and_copied_contexts_follow_and_other_threads_do_not():

@@ -50,16 +50,6 @@ def test_a_start_seen_twice_is_one_step(loom, memory):
     assert loom.stats()["steps"] == {"opened": 1, "open": 0, "evicted": 0, "repeated": 2}
 
 
-def test_a_folded_run_stands_for_its_step(loom, memory):
-    opened(loom, "a")
-    loom.recorder.fold("shadow", "a")
-    opened(loom, "b", "shadow")
-    loom.recorder.close("b")
-    loom.recorder.close("a")
-    loom.flush()
-    assert memory.tree() == ["chain:a", "  chain:b"]
-
-
 def test_only_an_error_is_an_error(loom, memory):
     for outcome in Outcome:
         opened(loom, outcome.value)

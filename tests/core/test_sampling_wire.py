@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -10,6 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace import sampling as sdk
 from spanloom import Honeycomb, Langfuse, Local, Otlp, Phoenix, TailSampling, guard
+from spanloom.prices import PriceList
 from spanloom.step import Kind, Outcome, Step
 from spanloom.store import Reading
 from spanloom.testing import Memory
@@ -127,6 +131,27 @@ def test_counts_of_costs_are_those_of_all_traces_too(configured):
     chat(loom, 2, model="nobody-knows-it")
     assert loom.shutdown()
     assert loom.stats()["cost"] == {"priced": 1, "unknown": 1, "without_usage": 0}
+
+
+def test_a_shutdown_waits_for_the_price_that_the_worker_is_at(configured, monkeypatch):
+    settle, begun, released = PriceList.settle, threading.Event(), threading.Event()
+
+    def slowly(prices, step):
+        if threading.current_thread().name == "spanloom-sampling":
+            begun.set()
+            assert released.wait(10)
+        settle(prices, step)
+
+    monkeypatch.setattr(PriceList, "settle", slowly)
+    loom = configured(Memory(sampling=policy(keep=0)))
+    chat(loom, 1)
+    assert begun.wait(10)
+    with ThreadPoolExecutor(1) as pool:
+        counted = pool.submit(lambda: loom.shutdown() and loom.stats()["cost"]["priced"])
+        with suppress(TimeoutError):
+            counted.result(0.2)  # it would come back at once, were it not to wait
+        released.set()
+        assert counted.result() == 1
 
 
 # -------------------------------------------------------------------- head samplers

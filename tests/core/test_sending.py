@@ -174,6 +174,27 @@ def test_somebody_who_waits_is_not_kept_by_a_backoff(configured, http_sink, monk
     assert len(http_sink.requests) == 2
 
 
+def test_who_comes_while_an_attempt_is_under_way_does_not_wait_for_its_backoff_either(monkeypatch):
+    from spanloom.destinations.line import Line, Pause
+    from spanloom.destinations.wire import Answer
+
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+
+    class Failing:
+        asked = None
+
+        def send(self, body, seconds):
+            line.hurry()
+            return Answer(Verdict.LATER, "http_503", "answers 503", self.asked)
+
+    line = Line(Failing, Pause(), longest=8)
+    line.attempt(b"", 1)
+    assert line.wait == 0
+    Failing.asked = 60.0
+    line.attempt(b"", 1)
+    assert line.wait > 50, "but what the receiver asks for holds"
+
+
 def test_a_shutdown_ends_the_waiting_at_once(configured, http_sink, monkeypatch):
     monkeypatch.setattr("spanloom.destinations.line.FIRST_WAIT", 3600.0)
     monkeypatch.setattr("spanloom.destinations.exporter._LONGEST_WAIT", 3600.0)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +39,9 @@ _path = click.option(
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="spanloom")
 def main() -> None:
-    """Look at the traces that Spanloom keeps in a local file."""
+    """Look at traces and costs in a local file, check destinations, read and erase content, configure a Collector."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # content in letters that this terminal has not is no reason to fail
+        sys.stdout.reconfigure(errors="replace")
 
 
 @main.command()

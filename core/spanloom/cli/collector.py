@@ -143,7 +143,10 @@ def collector_config(**given: Any) -> None:
     if given["output"] is None:
         click.echo(made, nl=False)
     else:
-        given["output"].write_text(made, encoding="utf-8")
+        try:
+            given["output"].write_text(made, encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"{given['output']} cannot be written: {error.strerror}.") from error
 
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:

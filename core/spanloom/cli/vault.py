@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..vault import Keys, Vault
 
 _KMS = "aws-kms:"
+_AUDIT_WIDTH = 110
 _store = click.option(
     "--store", envvar="SPANLOOM_VAULT_STORE", default="spanloom-vault", show_default=True, metavar="URL",
     help="The store of Vault(store, …); else SPANLOOM_VAULT_STORE.",
@@ -115,7 +116,8 @@ def audit(store: str, expect: tuple[str, ...]) -> None:
                 "yes" if erasure.verified else Text("no", style="bold red"),
                 record.digest[:16],
             )
-        console.print(table)
+        # a terminal wraps what is wider than itself; what is cut out of a proof is lost
+        Console(highlight=False, width=max(console.width, _AUDIT_WIDTH)).print(table)
     elif not log.faults:
         console.print(f"Nothing was erased in {store} yet.", soft_wrap=True)
     for fault in log.faults:

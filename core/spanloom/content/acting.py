@@ -106,13 +106,17 @@ class Action(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    def __call__(self, value: Any, at: Situation) -> Any:  # noqa: ARG002
+    def __call__(self, value: Any = None, at: Situation | None = None) -> Any:  # noqa: ARG002
+        if at is None:
+            raise ConfigurationError("actions.drop is an action as it stands: write it without ().")
         return DROPPED
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    def __call__(self, value: Any, at: Situation) -> Any:  # noqa: ARG002
+    def __call__(self, value: Any = None, at: Situation | None = None) -> Any:
+        if at is None:
+            raise ConfigurationError("actions.keep is an action as it stands: write it without ().")
         return value
 
 

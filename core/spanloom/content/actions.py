@@ -61,18 +61,22 @@ def redact(*entities: str, redactor: Redactor | None = None) -> Action:
     `entities` are the kinds to look for, by default all of them: see `docs/redaction.md`. `redactor` is one of your
     own, or `Presidio()`.
     """
+    if not all(isinstance(entity, str) for entity in entities):
+        raise ConfigurationError('actions.redact(…) takes kinds one by one: write actions.redact("EMAIL", "PHONE").')
     if redactor is not None:
         if entities:
             raise ConfigurationError("actions.redact() takes entities or a redactor=…, not both.")
-        if not callable(getattr(redactor, "find", None)):
-            raise ConfigurationError(f"actions.redact(redactor={redactor!r}) is no redactor: it has no find(text).")
+        if isinstance(redactor, type) or not callable(getattr(redactor, "find", None)):
+            raise ConfigurationError(
+                f"actions.redact(redactor={redactor!r}) is no redactor: pass one with find(text), such as Presidio(…)."
+            )
         return Redact(remembered(redactor))
     return Redact(remembered(Patterns(entities=entities)) if entities else PATTERNS)
 
 
 def reference(vault: Keeper) -> Action:
     """The content goes to `vault`, encrypted; its reference goes out in its place (`vault:…`)."""
-    if not callable(getattr(vault, "keep_under", None)):
+    if isinstance(vault, type) or not callable(getattr(vault, "keep_under", None)):
         raise ConfigurationError(f"actions.reference({vault!r}) is no vault: write actions.reference(Vault(…)).")
     return Reference(vault)
 

@@ -93,7 +93,7 @@ class NewRelic(MeasuringBackend):
         endpoint: str | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         key = setting("license_key", license_key, "NEW_RELIC_LICENSE_KEY")
-        place = region or ("eu" if (key.value or "").startswith("eu") else "us")
+        place = region or ("eu" if str(key.value).startswith("eu") else "us")
         super().__init__(
             endpoint or _NEW_RELIC.get(place, place),
             {"api-key": key.value or ""},

@@ -21,6 +21,7 @@ from opentelemetry.context import (
 
 from ..ended import Ended
 from ..guard import GUARD, log
+from ..process import begin
 from ..scores import Score
 from .queue import Gone, WaitingSpans
 from .receipt import Receipt
@@ -248,8 +249,8 @@ class Delivery:
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name=f"spanloom-{self.name}", daemon=True)
         with GUARD.watching("spanloom.destinations.start"):  # no thread to be had: the next span tries again
-            thread.start()
-            self._thread = thread
+            if begin(thread):
+                self._thread = thread
 
     def _run(self) -> None:
         # The exporters' own HTTP calls must not be traced, whatever is instrumented.

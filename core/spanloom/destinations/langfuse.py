@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import fnmatch
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Unpack
 
 from opentelemetry.sdk.resources import Resource
@@ -84,7 +84,10 @@ class Langfuse(Queued):
         self.environment = environment or os.environ.get("LANGFUSE_TRACING_ENVIRONMENT")
         self.release = release or os.environ.get("LANGFUSE_RELEASE")
         self.version = version
-        self.include, self.remote_parents = tuple([include] if isinstance(include, str) else include), remote_parents
+        self.include: Any = (include,) if isinstance(include, str) else include
+        if isinstance(self.include, Iterable):
+            self.include = tuple(self.include)
+        self.remote_parents = remote_parents
         self._sdk: tuple[Leave, ...] = ()  # of the SDK's processors for this project, on this provider
         self._resource = Resource.get_empty()
 
@@ -110,7 +113,8 @@ class Langfuse(Queued):
     @property
     def address(self) -> str:
         """The base address, without what belongs to OTLP."""
-        return self.base_url.rstrip("/").removesuffix(_PATH).removesuffix(_PATH.removesuffix("/v1/traces"))
+        base = self.base_url.rstrip("/").removesuffix(_PATH).removesuffix(_PATH.removesuffix("/v1/traces"))
+        return base.removesuffix("/api/public")
 
     def _check(self) -> None:
         self.check_options()
@@ -127,10 +131,28 @@ class Langfuse(Queued):
                 "Langfuse has no keys: give public_key=… and secret_key=…, or set LANGFUSE_PUBLIC_KEY and "
                 "LANGFUSE_SECRET_KEY."
             )
-        if str(self.public_key).startswith("sk-") and str(self.secret_key).startswith("pk-"):
+        if "://" in f"{self.public_key}{self.secret_key}":  # then base_url may be a key, which no message quotes
+            raise ConfigurationError(
+                "Langfuse has an address for a key: write Langfuse(public_key, secret_key, base_url)."
+            )
+        swapped = str(self.public_key).startswith("sk-"), str(self.secret_key).startswith("pk-")
+        if all(swapped):
             raise ConfigurationError("Langfuse has its keys the wrong way round: public_key=pk-…, secret_key=sk-….")
+        if any(swapped):
+            which = "two secret keys" if swapped[0] else "two public keys"
+            raise ConfigurationError(f"Langfuse has {which}: give public_key=pk-… and secret_key=sk-….")
         check_headers({"public_key": self.public_key, "secret_key": self.secret_key}, "Langfuse's key pair")
         check_url(self.base_url, "Langfuse(base_url=…)")
+        if "/project/" in f"{self.base_url}/":
+            raise ConfigurationError(
+                f"Langfuse(base_url=…) is {self.base_url!r}, a page of its web application: leave out /project/ and "
+                "what follows."
+            )
+        if not (isinstance(self.include, tuple) and all(isinstance(scope, str) for scope in self.include)):
+            raise ConfigurationError(
+                f"Langfuse(include={self.include!r}) names no scopes: write "
+                'include=["opentelemetry.instrumentation.redis"].'
+            )
         if self.environment is not None and not dialect.is_environment(self.environment):
             raise ConfigurationError(
                 f'Langfuse(environment={self.environment!r}) would be filed under "default": write at most 40 of '

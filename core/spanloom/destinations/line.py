@@ -44,13 +44,14 @@ class Line:
     def __init__(self, make: Callable[[], Wire], pause: Pause, *, longest: float) -> None:
         self._make, self._pause, self._longest = make, pause, longest
         self._wire: Wire | None = None
-        self._failures = 0
+        self._failures, self._hurried = 0, False
         self._asked_until = self._next = 0.0
 
     def attempt(self, body: bytes, seconds: float) -> Answer:
         """One request, and what follows from its answer for the next one."""
         if self._wire is None:
             self._wire = self._make()
+        self._hurried = False
         answer = self._wire.send(body, seconds)
         now = time.monotonic()
         if answer.verdict in (Verdict.LATER, Verdict.TROUBLE):
@@ -58,6 +59,8 @@ class Line:
             self._failures = min(self._failures + 1, 16)
             if answer.retry_after is not None:
                 self._asked_until = self._next = now + min(answer.retry_after, LONGEST_ASKED)
+            if self._hurried:  # whoever came while this was under way waits for the next one
+                self.hurry()
         else:
             self._failures, self._next = 0, 0.0
         return answer
@@ -68,6 +71,7 @@ class Line:
 
     def hurry(self) -> None:
         """Somebody waits for it: no longer than the receiver asked."""
+        self._hurried = True
         self._next = min(self._next, self._asked_until)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
@@ -16,7 +17,7 @@ from ..dialects import neutral
 from ..dialects import sampling as sampling_dialect
 from ..dialects import scores as score_dialect
 from ..ended import Ended
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_number
 from ..guard import GUARD, warn_once
 from ..scores import Score
 from ..step import Kind
@@ -50,7 +51,8 @@ class Local(Queued):
         **options: Unpack[QueueOptions],
     ) -> None:
         super().__init__(options, name="local", content=ContentPolicy.full())
-        self.path = Path(path).expanduser().absolute()  # the application may change its working directory
+        # the application may change its working directory
+        self.path = Path(path).expanduser().absolute() if isinstance(path, (str, os.PathLike)) else path
         self.max_traces, self.max_megabytes = max_traces, max_megabytes
         self._store: Store | None = None
         self._service: str | None = None
@@ -60,8 +62,10 @@ class Local(Queued):
 
     def open(self, resource: Resource, tick: Callable[[], object]) -> Delivery:
         self.check_options()
+        if not isinstance(self.path, Path):
+            raise ConfigurationError(f'Local(path={self.path!r}) is no path: write path="spanloom.db".')
         for setting, value in (("max_traces", self.max_traces), ("max_megabytes", self.max_megabytes)):
-            if value <= 0:
+            if not (is_number(value) and value > 0):
                 raise ConfigurationError(f"Local({setting}={value!r}) keeps nothing: write a number above 0.")
         try:
             self._store = Store(self.path, max_traces=self.max_traces, max_bytes=int(self.max_megabytes * 1_000_000))

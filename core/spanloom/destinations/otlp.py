@@ -47,7 +47,9 @@ class Otlp(Queued):
     OpenTelemetry's defaults (`http://localhost:4318`, for gRPC `http://localhost:4317`).
 
     `endpoint` is the receiver's base address, or the full one ending in `/v1/traces`; for gRPC it may be `host:port`,
-    which is reached over TLS unless it is this machine, or `insecure=True`. `timeout` is seconds for one batch, its
+    which is reached over TLS unless it is this machine, or `insecure=True`. `headers` are sent with every request, such
+    as `{"api-key": "…"}`. `protocol` is "http/protobuf" (the default) or "grpc"; `compression` "gzip", "none" (the
+    default) or, over HTTP, "deflate". `timeout` is seconds for one batch, its
     retries included. `content` decides what of prompts and answers goes out: by default their hashes only, or what
     `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says. `dialect` is "genai" (OpenTelemetry's conventions) or
     "openinference" (Phoenix's and Arize's). `queue_spans` and `queue_bytes` bound what waits to be sent; beyond them,
@@ -78,6 +80,7 @@ class Otlp(Queued):
         super().__init__(options, name="otlp", content=content)
         self.endpoint, self.headers = endpoint, headers
         self.dialect = dialect
+        self.behind_collector = behind_collector
         self._both = BothDialects() if behind_collector else None
         self.compression, self.insecure = compression, insecure
         self.protocol: Protocol = protocol or cast(Protocol, environment.protocol())
@@ -105,6 +108,9 @@ class Otlp(Queued):
             raise ConfigurationError(
                 f'Otlp(dialect={self.dialect!r}) is not known: write dialect="genai" or dialect="openinference".'
             )
+        for name, given in (("behind_collector", self.behind_collector), ("insecure", self.insecure)):
+            if not (isinstance(given, bool) or (given is None and name == "insecure")):
+                raise ConfigurationError(f"Otlp({name}={given!r}) is neither: write {name}=True or {name}=False.")
         if self._both is not None:
             if self.dialect != "genai":
                 raise ConfigurationError(

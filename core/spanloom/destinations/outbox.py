@@ -17,6 +17,7 @@ from opentelemetry.context import (
 )
 
 from ..guard import GUARD
+from ..process import begin
 from ..spool import SpoolError
 from .line import Line, Pause
 from .pending import Pending, PendingBatches
@@ -59,7 +60,7 @@ class Outbox:
             leave = weakref.WeakMethod(self.leave_to_parent)
             os.register_at_fork(after_in_child=lambda: (act := leave()) and act())
         with GUARD.watching("spanloom.destinations.spool"):
-            self._thread.start()
+            begin(self._thread)
 
     def about(self) -> dict[str, int]:
         """`{waiting, bytes, recovered, lost, in_memory, set_aside}`.

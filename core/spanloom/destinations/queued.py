@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..content import ContentPolicy
 from ..ended import Ended
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_number, is_whole
 from ..identity import Identity
 from .delivery import BATCH_SPANS, DELAY_SECONDS, QUEUE_BYTES, QUEUE_SPANS, Delivery
 from .exporter import BATCH_BYTES, Exporter, MakeWire
@@ -61,8 +62,12 @@ class Queued:
     takes: type[QueueOptions] = Options
 
     def __init__(self, options: QueueOptions | Options, *, name: str, content: ContentPolicy) -> None:
-        for option in options.keys() - self.takes.__annotations__.keys():
-            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {option!r}")
+        for option in sorted(options.keys() - self.takes.__annotations__.keys()):
+            own = [name for name, one in signature(type(self)).parameters.items() if one.kind is not one.VAR_KEYWORD]
+            raise TypeError(
+                f"{type(self).__name__}() got an unexpected keyword argument {option!r}: it takes "
+                f"{', '.join([*own, *self.takes.__annotations__])}."
+            )
         given = options.get("content")
         self.name = options.get("name", name)
         self.content = content if given is None else given
@@ -83,6 +88,8 @@ class Queued:
     def check_options(self) -> None:
         """Raise a `ConfigurationError` for what no destination can work with."""
         kind = type(self).__name__
+        if not (isinstance(self.name, str) and self.name):
+            raise ConfigurationError(f'{kind}(name={self.name!r}) is no name: write a text such as name="eu".')
         if not isinstance(self.content, ContentPolicy):
             raise ConfigurationError(
                 f"{kind}(content={self.content!r}) is no policy: write content=ContentPolicy.full()."
@@ -96,11 +103,11 @@ class Queued:
                 f'{kind}(route={self.route!r}) is no predicate: write route=lambda who: who.tenant == "acme".'
             )
         for name, seconds in (("timeout", self.timeout), ("spool_seconds", self.spool_seconds)):
-            if seconds is not None and not (_is_number(seconds) and seconds > 0):
+            if seconds is not None and not (is_number(seconds) and seconds > 0):
                 raise ConfigurationError(f"{kind}({name}={seconds!r}) cannot work: write seconds above 0.")
         for name in ("queue_spans", "queue_bytes", "batch_spans", "batch_bytes", "spool_bytes"):
             value = getattr(self, name)
-            if not (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+            if not (is_whole(value) and value > 0):
                 raise ConfigurationError(f"{kind}({name}={value!r}) cannot work: write a whole number above 0.")
         if self.spool is not None and not isinstance(self.spool, Path):
             raise ConfigurationError(f'{kind}(spool={self.spool!r}) is no path: write spool="spanloom-spool.db".')
@@ -171,7 +178,3 @@ def _is_tail_sampling(value: object) -> bool:
     from ..sampling import TailSampling  # noqa: PLC0415  most destinations have none
 
     return isinstance(value, TailSampling)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -65,8 +65,3 @@ IDS = (
     "langfuse.observation.metadata.tool_call_id",
 )
 """Names that providers gave, which digits alone could make look like a card's number."""
-
-
-def holds_content(key: str) -> bool:
-    """Whether the attribute of that name, on a span, holds content."""
-    return key in ATTRIBUTES or key.startswith(METADATA)

@@ -18,9 +18,6 @@ from . import conversation, genai, genai_content, openinference_lists
 from . import messages as shape
 from .rendered import OUTCOMES, STEP_KIND, STEP_NAME, STEP_OUTCOME, Attributes, Rendered, put, step_name
 
-CONVENTIONS = "0.1.42"
-"""The version of `openinference-semantic-conventions` that the names are from."""
-
 PROJECT = "openinference.project.name"
 """The resource attribute that says which of Phoenix's projects a trace belongs to."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_number, is_whole
 from ..scores import DataType, Score
 from .slow import Fixed, Never, Quantile, Slow
 from .view import TraceView
@@ -61,10 +60,10 @@ class TailSampling:
     def __post_init__(self) -> None:
         if not isinstance(self.errors, bool):
             raise ConfigurationError(f"TailSampling(errors={self.errors!r}) is neither: write errors=True or False.")
-        if not (_is_number(self.keep) and 0 <= self.keep <= 1):
+        if not (is_number(self.keep) and 0 <= self.keep <= 1):
             raise ConfigurationError(f"TailSampling(keep={self.keep!r}) is no share: write a number from 0 to 1.")
         if self.quantile is None and not (
-            self.slower_than is None or (_is_number(self.slower_than) and float(self.slower_than) > 0)
+            self.slower_than is None or (is_number(self.slower_than) and float(self.slower_than) > 0)
         ):
             raise ConfigurationError(
                 f"TailSampling(slower_than={self.slower_than!r}) is no threshold: write seconds above 0, a quantile "
@@ -78,19 +77,19 @@ class TailSampling:
                 )
         low = self.low_score
         numbers: Sequence[object] = tuple(low.values()) if isinstance(low, Mapping) else () if callable(low) else (low,)
-        if not all(number is None or _is_number(number) for number in numbers):
+        if not all(number is None or is_number(number) for number in numbers):
             raise ConfigurationError(
                 f"TailSampling(low_score={low!r}) is no threshold: write a number, numbers by the scores' names, or a "
                 "function of a Score."
             )
-        if not (isinstance(self.max_spans, int) and not isinstance(self.max_spans, bool) and self.max_spans > 0):
+        if not (is_whole(self.max_spans) and self.max_spans > 0):
             raise ConfigurationError(
                 f"TailSampling(max_spans={self.max_spans!r}) cannot work: write a whole number above 0."
             )
         for name, number in (("max_megabytes", self.max_megabytes), ("max_seconds", self.max_seconds)):
-            if not (_is_number(number) and number > 0):
+            if not (is_number(number) and number > 0):
                 raise ConfigurationError(f"TailSampling({name}={number!r}) cannot work: write a number above 0.")
-        if not (_is_number(self.hold_seconds) and self.hold_seconds >= 0):
+        if not (is_number(self.hold_seconds) and self.hold_seconds >= 0):
             raise ConfigurationError(
                 f"TailSampling(hold_seconds={self.hold_seconds!r}) cannot work: write 0 or a number above it."
             )
@@ -132,7 +131,3 @@ def _each(rule: Any) -> Sequence[Any]:
     if rule is None:
         return ()
     return tuple(rule) if isinstance(rule, (list, tuple, set, frozenset)) else (rule,)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -19,6 +19,7 @@ from opentelemetry.context import (
 
 from ..ended import Ended
 from ..guard import GUARD, log
+from ..process import begin
 from ..scores import Score
 from .deciding import Deciding, Queue
 from .failed import failed
@@ -131,7 +132,8 @@ class Tail:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="spanloom-sampling", daemon=True)
                 try:
-                    self._thread.start()
+                    if not begin(self._thread):
+                        self._thread = None
                 except RuntimeError:  # no thread to be had: the next span tries again
                     self._thread = None
                     raise
@@ -154,6 +156,8 @@ class Tail:
                 self._sweep(until=deadline)
         self._rouse()
         self._price(deadline)
+        if mine and (worker := self._thread) is not None and worker is not threading.current_thread():
+            worker.join(max(0.0, deadline - time.monotonic()))  # it may be at the last price
         return mine
 
     def counts(self) -> dict[str, dict[str, Any]]:

@@ -34,6 +34,7 @@ class AwsKms:
     Without KMS the wrapped keys are worth nothing. An erasure deletes them, with all their versions, and asks again; a
     backup of `store` would undo it for whoever may use the KMS key: have none. `client` is a boto3 KMS client, or a
     function that makes one, which a process that forks needs; by default one for `region` and boto3's own settings.
+    `storage_options` are the file system's own, as of `Vault`.
     Needs kms:GenerateDataKey and kms:Decrypt, and on S3 s3:ListBucketVersions and s3:DeleteObjectVersion.
 
     Raises `ConfigurationError`, as `open()` does where KMS or the store refuse.

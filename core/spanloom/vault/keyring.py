@@ -38,6 +38,8 @@ class Keyring:
     """
 
     def __init__(self, path: str | Path = "spanloom-keys.db") -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise ConfigurationError(f'Keyring(path={path!r}) is no path: write Keyring("spanloom-keys.db").')
         self.path = Path(path).expanduser().absolute()  # the application may change its working directory
 
     def __repr__(self) -> str:

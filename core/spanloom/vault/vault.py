@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_number
 from ..guard import GUARD, log, warn_once
 from ..identity import Identity
 from . import audit, erasure
@@ -89,6 +89,8 @@ class Vault:
         writers: int = WRITERS,
         probe_seconds: float = PROBE_SECONDS,
     ) -> None:
+        if isinstance(keys, type):
+            raise ConfigurationError(f"Vault(keys=…) is the class {keys.__name__}: pass one of it, {keys.__name__}(…).")
         if missing := [n for n in ("create", "get", "ids", "destroy") if not callable(getattr(keys, n, None))]:
             raise ConfigurationError(
                 f"Vault(keys=…) has no method {missing[0]!r}: pass Keyring(…), AwsKms(…), or an object with the "
@@ -98,7 +100,7 @@ class Vault:
             ("queue_objects", queue_objects), ("queue_megabytes", queue_megabytes), ("wait_seconds", wait_seconds),
             ("writers", writers), ("probe_seconds", probe_seconds),
         ):  # fmt: skip
-            if not value > 0:
+            if not (is_number(value) and value > 0):
                 raise ConfigurationError(f"Vault({setting}={value!r}) keeps nothing: write a number above 0.")
         self.keys, self.name, self.wait_seconds = keys, name, wait_seconds
         self._subject = checked(subject)

@@ -8,9 +8,10 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 from spanloom.current import CurrentStep
+from spanloom.errors import ConfigurationError
 from spanloom.guard import GUARD
 from spanloom.providers import provider_name
-from spanloom.setup import Loom, current_loom
+from spanloom.setup import Loom, checked_loom, current_loom
 from spanloom.step import Kind, Outcome, Step
 
 from .outcomes import outcome_of
@@ -20,9 +21,16 @@ from .runs import running_run
 def trace_embeddings(embeddings: Embeddings, loom: Loom | None = None) -> Embeddings:
     """`embeddings` with every call a step under the current one: count, dimension and model, never the vectors.
 
-    The result is an `Embeddings` too, and passes every other attribute through. Wrapping twice wraps once.
+    The result is an `Embeddings` too, and passes every other attribute through. Wrapping twice wraps once. Without
+    `loom` it follows the last `configure()`. Raises `ConfigurationError` for what cannot embed.
     """
-    return embeddings if isinstance(embeddings, _Traced) else _Traced(embeddings, loom)
+    if isinstance(embeddings, _Traced):
+        return embeddings
+    if isinstance(embeddings, type) or not callable(getattr(embeddings, "embed_query", None)):
+        raise ConfigurationError(
+            f"trace_embeddings() got {embeddings!r}: pass embeddings of LangChain, such as OpenAIEmbeddings()."
+        )
+    return _Traced(embeddings, checked_loom(loom, "trace_embeddings(loom=…)"))
 
 
 class _Traced(Embeddings):

@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from langchain_core.outputs import LLMResult
 from spanloom.guard import GUARD
 from spanloom.providers import provider_name
-from spanloom.setup import Loom
+from spanloom.setup import Loom, checked_loom
 from spanloom.step import FIRST_TOKEN, Deferred, Event, Kind, Outcome, Step
 
 from . import labels
@@ -31,11 +31,20 @@ _AGENT, _LLM, _PROMPT, _RETRIEVER, _TOOL = Kind.AGENT, Kind.LLM, Kind.PROMPT, Ki
 _OK, _ABANDONED = Outcome.OK, Outcome.ABANDONED
 
 
+class _RaisesWhereStrict:
+    """`raise_error`, asked when it is needed. Of the class itself, passed in place of a handler, it is False: LangChain
+    would raise its own error into the application otherwise."""
+
+    def __get__(self, handler: object | None, owner: type | None = None) -> bool:
+        return handler is not None and GUARD.strict
+
+
 class SpanloomCallbackHandler(BaseCallbackHandler):
     """Traces every run that it is passed to: `chain.invoke(question, config={"callbacks": [handler]})`.
 
     One handler serves a whole process: of a run it keeps nothing beyond its end. `loom` is what `spanloom.configure()`
-    returned; without it the handler follows the last `configure()`, also when that comes later.
+    returned; without it the handler follows the last `configure()`, also when that comes later. Raises
+    `ConfigurationError` for another `loom`.
 
     What goes in and out of a run is read later, on a worker. Whatever the application may change meanwhile is copied,
     two levels deep: `snapshots.py` says what.
@@ -47,13 +56,17 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
     ignore_llm = ignore_chain = ignore_agent = ignore_retriever = False
     ignore_chat_model = ignore_retry = ignore_custom_event = False
 
+    raise_error = _RaisesWhereStrict()
+
     def __init__(self, loom: Loom | None = None) -> None:
-        self._runs = Runs(loom)
+        self._runs = Runs(checked_loom(loom, "SpanloomCallbackHandler(loom=…)"))
         self._streams = Streams()
 
-    @property
-    def raise_error(self) -> bool:  # type: ignore[override]
-        return GUARD.strict
+    def __getattr__(self, name: str) -> Any:
+        """What LlamaIndex asks for, whose handler has the same name."""
+        raise AttributeError(
+            f"spanloom_langchain's SpanloomCallbackHandler has no {name!r}: to LlamaIndex pass spanloom_llama_index's."
+        )
 
     @property
     def last_trace_id(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 from langchain_core.callbacks import BaseCallbackHandler
-from spanloom.setup import Loom
+from spanloom.setup import Loom, checked_loom
 
 from .handler import SpanloomCallbackHandler
 
@@ -32,9 +32,10 @@ def instrument(loom: Loom | None = None) -> SpanloomCallbackHandler:
     """Trace every LangChain and LangGraph run of this process, in every thread; and return the handler that does.
 
     Calling it twice, or passing a handler to a run as well, traces each step once. Without `loom` it follows the last
-    `configure()`.
+    `configure()`. Raises `ConfigurationError` for another `loom` than `configure()` returns.
     """
     global _registered
+    checked_loom(loom, "instrument(loom=…)")
     if not _registered:
         from langchain_core.tracers.context import register_configure_hook  # noqa: PLC0415  10 ms: only where used
 

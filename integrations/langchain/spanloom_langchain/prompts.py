@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from spanloom.identity import Prompt, prompt_in
+from spanloom.identity import Prompt, check_prompt, prompt_in
 from spanloom.loaded import loaded
 from spanloom.recorder import Recorder
 from spanloom.step import Deferred, Kind, Step
@@ -34,8 +34,9 @@ def prompt_from_langfuse(prompt: Any) -> ChatPromptTemplate:
 
     The generation that the template feeds carries the prompt's name and version. A text prompt becomes one message of
     the user. Langfuse's `{{variable}}` is a variable of the template, its placeholders are `MessagesPlaceholder`s, and
-    all other braces stay text.
+    all other braces stay text. Raises `ConfigurationError` for what is no prompt of Langfuse's SDK.
     """
+    check_prompt(prompt)
     from langchain_core.prompts import (  # noqa: PLC0415  brings Jinja, 50 ms: only where used
         ChatMessagePromptTemplate,
         ChatPromptTemplate,

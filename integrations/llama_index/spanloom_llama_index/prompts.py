@@ -15,7 +15,7 @@ from llama_index.core.prompts import (
     RichPromptTemplate,
     SelectorPromptTemplate,
 )
-from spanloom.identity import prompt_in
+from spanloom.identity import check_prompt, prompt_in
 from spanloom.step import Deferred, Message, Step
 
 from . import translate, values
@@ -31,8 +31,10 @@ def prompt_from_langfuse(prompt: Any) -> PromptTemplate | ChatPromptTemplate:
 
     The generation that `llm.predict(prompt, …)`, a query engine or a synthesizer makes of it carries the prompt's name
     and version. A text prompt becomes a `PromptTemplate`, a chat prompt a `ChatPromptTemplate`. Raises `ValueError` for
-    a chat prompt with placeholders for messages, which LlamaIndex's templates do not have.
+    a chat prompt with placeholders for messages, which LlamaIndex's templates do not have, and `ConfigurationError`
+    for what is no prompt of Langfuse's SDK.
     """
+    check_prompt(prompt)
     metadata = {"langfuse_prompt": {"name": prompt.name, "version": prompt.version}}  # plain: it is copied and dumped
     if getattr(prompt, "is_fallback", False):
         metadata = {}

@@ -8,7 +8,7 @@ from typing import Any
 from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.callbacks.schema import CBEventType
 from llama_index_instrumentation import get_dispatcher
-from spanloom.setup import Loom
+from spanloom.setup import Loom, checked_loom
 
 from .handlers import SpanloomEventHandler, SpanloomSpanHandler
 from .recording import Recording
@@ -21,9 +21,11 @@ def instrument(loom: Loom | None = None) -> None:
     """Trace everything that LlamaIndex does in this process, on its root dispatcher.
 
     Without `loom`, what `spanloom.configure()` set up last is asked at each span, so it may be called later, or again.
-    A second call registers nothing anew; a `loom` that it names takes the place of the first one.
+    A second call registers nothing anew; a `loom` that it names takes the place of the first one. Raises
+    `ConfigurationError` for another `loom` than `configure()` returns.
     """
     global _recording
+    checked_loom(loom, "instrument(loom=…)")
     with _lock:
         root = get_dispatcher()  # the root
         if _recording is None:
@@ -57,6 +59,12 @@ class SpanloomCallbackHandler(BaseCallbackHandler):
     def __init__(self, loom: Loom | None = None) -> None:
         super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
         instrument(loom)
+
+    def __getattr__(self, name: str) -> Any:
+        """What LangChain asks for, whose handler has the same name."""
+        raise AttributeError(
+            f"spanloom_llama_index's SpanloomCallbackHandler has no {name!r}: to LangChain pass spanloom_langchain's."
+        )
 
     @property
     def last_trace_id(self) -> str | None:

@@ -16,8 +16,8 @@ def run(place, vault, monkeypatch):
     monkeypatch.setenv("SPANLOOM_VAULT_STORE", str(place.store))
     monkeypatch.setenv("SPANLOOM_VAULT_KEYS", str(place.keyring))
 
-    def run(*arguments, answer=None):
-        done = CliRunner().invoke(main, ["vault", *arguments], input=answer, env={"COLUMNS": "160"})
+    def run(*arguments, answer=None, width="160"):
+        done = CliRunner().invoke(main, ["vault", *arguments], input=answer, env={"COLUMNS": width})
         assert not done.exception or isinstance(done.exception, SystemExit), done.exception
         return done.exit_code, done.output
 
@@ -125,6 +125,16 @@ def test_audit_lists_and_verifies(run, vault, place):
     code, output = run("audit")
     assert code == 1
     assert "FAILED" in output
+
+
+def test_a_narrow_terminal_cuts_nothing_out_of_the_proof(run, vault):
+    kept(vault, "x", user("a"))
+    vault.erase(user="a")
+    (record,) = vault.audit().records
+    output = run("audit", width="40")[1]
+    assert record.erasure.subject in output
+    assert record.digest[:16] in output
+    assert "…" not in output
 
 
 def test_keys_in_aws_need_the_extra(run, vault, monkeypatch):

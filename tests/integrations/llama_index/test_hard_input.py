@@ -220,8 +220,11 @@ def test_embeddings_tell_count_dimension_and_model_but_no_vector(traced: Any) ->
 
 def test_state_does_not_grow(traced: Any) -> None:
     from spanloom_llama_index.registration import _recording
+    from spanloom_llama_index.streams import _streams
 
     assert _recording is not None
+    gc.collect()
+    before = len(_streams)  # of streams that other tests have left
     good = RetrieverQueryEngine.from_args(Shelf(), llm=FakeLLM(), streaming=True)
     bad = RetrieverQueryEngine.from_args(Shelf(error=RuntimeError("offline")), llm=FakeLLM())
     for i in range(150):
@@ -238,8 +241,6 @@ def test_state_does_not_grow(traced: Any) -> None:
     assert not _recording.frames.open
     assert not _recording._streaming
     assert not traced.still_open
-    from spanloom_llama_index.streams import _streams
-
-    assert not _streams
+    assert len(_streams) <= before
     outcomes = [str(s.outcome) for s in (traced.flush(), traced.memory.steps)[1] if s.kind == "llm"]
     assert outcomes.count("ok") == outcomes.count("abandoned") == 50

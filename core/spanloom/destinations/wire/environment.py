@@ -44,8 +44,11 @@ def grpc_endpoint() -> str:
 
 
 def headers() -> dict[str, str]:
-    """Names in lower case."""
-    return dict(parse_env_headers(value("HEADERS") or "", liberal=True))
+    """Names in lower case. `ConfigurationError` for what has no name: OpenTelemetry would log it, key and all."""
+    said = value("HEADERS") or ""
+    if any(one.strip() and not one.partition("=")[1] for one in said.split(",")):
+        raise ConfigurationError(f"{setting('HEADERS')} has a header without a name: write name=value,name=value.")
+    return dict(parse_env_headers(said, liberal=True))
 
 
 def timeout() -> float:
