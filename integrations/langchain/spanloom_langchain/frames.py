@@ -36,13 +36,19 @@ def _code_of(owner: type, name: str) -> Any:
 _STREAM = _code_of(Runnable, "_transform_stream_with_config")
 
 
+Codes = Mapping[int, Any]
+"""Codes by their id: to hash one takes longer than to go on to the next frame."""
+
+
+def _codes_of(owner: type, *names: str) -> Codes:
+    return {id(code): code for name in names if (code := _code_of(owner, name)) is not None}
+
+
 @cache
-def _calls() -> frozenset[Any]:
+def _calls() -> Codes:
     from langchain_core.language_models import BaseChatModel  # noqa: PLC0415  30 ms: where a model runs, it is there
 
-    return frozenset(_code_of(BaseChatModel, name) for name in ("_generate_with_cache", "_agenerate_with_cache")) - {
-        None
-    }
+    return _codes_of(BaseChatModel, "_generate_with_cache", "_agenerate_with_cache")
 
 
 def left_unread() -> bool | None:
@@ -66,7 +72,7 @@ def running_prompt() -> UUID | None:
         _missing("BaseChatModel._generate_with_cache", "spans opened in a batch of prompts lie in the step around it")
         return None
     for frame in _frames():
-        if frame.f_code in calls:
+        if id(frame.f_code) in calls:
             run_id = getattr(frame.f_locals.get("run_manager"), "run_id", None)
             return run_id if isinstance(run_id, UUID) else None
     return None
@@ -91,14 +97,14 @@ class NodeStart(NamedTuple):
 def starting() -> GraphStart | NodeStart | None:
     """What is known of the graph, or the node, whose start is being reported; None for any other run, and for a node
     that is traced as it is. Asked in the callback itself."""
-    if not (graphs := _graph_codes()):
+    if _GRAPH not in sys.modules or not (graphs := _graph_codes()):
         return None
     nodes = _node_codes()
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        if frame.f_code in graphs:
+        if id(frame.f_code) in graphs:
             return _graph_start(frame)
-        if frame.f_code in nodes:
+        if id(frame.f_code) in nodes:
             return _node_start(frame.f_locals)
         if frame.f_globals.get("__name__") != _REPORTING:
             return None
@@ -112,7 +118,7 @@ def _graph_start(frame: FrameType) -> GraphStart:
     caller = frame.f_back
     return GraphStart(
         metadata if isinstance(metadata, Mapping) else {},
-        caller is not None and caller.f_code in _graph_codes("invoke", "ainvoke"),
+        caller is not None and id(caller.f_code) in _graph_codes("invoke", "ainvoke"),
     )
 
 
@@ -134,7 +140,7 @@ def runs_graph(run: Hashable) -> bool:
     kept = loaded("langgraph.checkpoint.base", "BaseCheckpointSaver") + loaded("langgraph.cache.base", "BaseCache")
     for frame in _frames():
         module = frame.f_globals.get("__name__")
-        if frame.f_code in codes:
+        if id(frame.f_code) in codes:
             return _is_run(frame.f_locals.get("run_manager"), run)
         if module == _LOOP:
             return _is_run(getattr(frame.f_locals.get("self"), "manager", None), run)
@@ -147,29 +153,29 @@ def runs_graph(run: Hashable) -> bool:
 
 _GRAPH, _LOOP = "langgraph.pregel.main", "langgraph.pregel._loop"
 _REPORTING = "langchain_core.callbacks.manager"
-_known: dict[tuple[str, ...], frozenset[Any]] = {}
+_known: dict[tuple[str, ...], Codes] = {}
 
 
-def _graph_codes(*names: str) -> frozenset[Any]:
+def _graph_codes(*names: str) -> Codes:
     """The codes of a graph's methods, by default of those that run it; empty where nobody has imported LangGraph."""
     names = names or ("stream", "astream")
     if (known := _known.get(names)) is not None:
         return known
     if not (graphs := loaded(_GRAPH, "Pregel")):
-        return frozenset()
-    known = _known[names] = frozenset(_code_of(graphs[0], name) for name in names) - {None}
+        return {}
+    known = _known[names] = _codes_of(graphs[0], *names)
     if len(known) < len(names):
         _missing("Pregel.stream", "agents are shown as chains, checkpointers lie around their graph", "langgraph")
     return known
 
 
-def _node_codes() -> frozenset[Any]:
+def _node_codes() -> Codes:
     """The codes of what starts a node, where LangGraph has trace policies."""
     if (known := _known.get(_NODE_STARTS)) is not None:
         return known
     if not (sequences := loaded("langgraph._internal._runnable", "RunnableSeq")):
-        return frozenset()
-    known = _known[_NODE_STARTS] = frozenset(_code_of(sequences[0], name) for name in _NODE_STARTS) - {None}
+        return {}
+    known = _known[_NODE_STARTS] = _codes_of(sequences[0], *_NODE_STARTS)
     if not known and loaded("langgraph.types", "TracePolicy"):
         _missing("RunnableSeq._start", "nodes are traced as they are, whatever their TracePolicy says", "langgraph")
     return known

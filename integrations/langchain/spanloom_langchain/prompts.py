@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Container, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from spanloom.identity import Prompt, check_prompt, prompt_in
@@ -88,9 +89,14 @@ class _Run:
         self.rendered: Any = None
 
 
+@lru_cache(maxsize=1_000)  # LangChain's own answer takes as long as all else here
+def _is_prompt_value(kind: type) -> bool:
+    return issubclass(kind, loaded("langchain_core.prompt_values", "PromptValue"))
+
+
 def _is_given(given: Any, rendered: Any) -> bool:
     """Whether a model is given the prompt value `rendered`: messages that end with its own last one, or its text."""
-    if not isinstance(rendered, loaded("langchain_core.prompt_values", "PromptValue")):
+    if not _is_prompt_value(type(rendered)):  # type: ignore[arg-type]  # a class can be hashed
         return False
     last = given[-1] if given and not isinstance(given, str) else given
     if messages := getattr(rendered, "messages", None):
