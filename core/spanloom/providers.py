@@ -256,3 +256,17 @@ def _items(value: Any) -> Sequence[Any]:
 
 def _either(first: int | None, second: int | None) -> int | None:
     return second if first is None else first
+
+
+def end_of_response(raw: Any) -> str | None:
+    """Why one of OpenAI's responses ended: they tell no finish reason, but a status, and why it is `incomplete`.
+
+    None for what is none of them, and while it goes on.
+    """
+    if field(raw, "object") != "response":
+        return None
+    reason = field(field(raw, "incomplete_details"), "reason") or field(raw, "status")
+    return reason if isinstance(reason, str) and reason not in _GOES_ON else None
+
+
+_GOES_ON = frozenset({"in_progress", "queued"})

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from spanloom.content.plain import text_of
-from spanloom.providers import count, usage_of, with_reasoning
+from spanloom.providers import count, end_of_response, usage_of, with_reasoning
 from spanloom.step import Step
 from spanloom.usage import Usage
 
@@ -61,8 +61,8 @@ def note_result(step: Step, result: LLMResult) -> Sequence[Generation]:
     for answer in answers:
         response, info = answer.response, answer.info
         reason = _first(response, _REASONS) or _first(info, _REASONS) or _first(llm_output, _REASONS)
-        if reason is None and response.get("object") == "response":
-            reason = _end_of_response(response)
+        if reason is None:
+            reason = end_of_response(response)
         if reason is not None:
             reasons.append(text_of(reason))
         if step.response_model is None and (model := _first(response, _MODELS) or _first(info, _MODELS)):
@@ -108,11 +108,6 @@ _REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason")
 _MODELS = ("model_name", "model", "model_id", "modelId")
 _IDS = ("id", "response_id")
 _USAGES = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics")
-
-
-def _end_of_response(response: Mapping[str, Any]) -> Any:
-    """Why one of OpenAI's responses ended: these tell no finish reason, but a status, and why it is `incomplete`."""
-    return _mapping(response.get("incomplete_details")).get("reason") or response.get("status")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, TextBlock
-from spanloom.providers import field, provider_name, usage_of
+from spanloom.providers import end_of_response, field, provider_name, usage_of
 from spanloom.step import Step
 from spanloom.usage import Usage
 
@@ -236,5 +236,6 @@ def _finish_reasons(body: Any) -> tuple[str, ...]:
         found = [
             field(body, "finish_reason", "stop_reason", "stopReason", "done_reason")
             or (field(delta, "stop_reason") if delta is not None and type(delta) is not str else None)
+            or end_of_response(body)
         ]
     return tuple([str(getattr(reason, "value", reason)) for reason in found if reason is not None])

@@ -81,6 +81,14 @@ GEMINI = {
     "usage_metadata": {"prompt_token_count": 9, "candidates_token_count": 4, "thoughts_token_count": 2},
 }
 OLLAMA = {"model": "tiny", "done_reason": "stop", "prompt_eval_count": 8, "eval_count": 3}
+RESPONSES = Object(
+    id="r3",
+    object="response",
+    model="gpt-y",
+    status="incomplete",
+    incomplete_details=Object(reason="max_output_tokens"),
+    usage=Object(input_tokens=9, output_tokens=4),
+)
 COHERE_STREAM = {  # its last event, as the client's object has it
     "event_type": "stream-end",
     "is_finished": True,
@@ -98,6 +106,7 @@ COHERE = {"id": "c1", "finish_reason": "COMPLETE", "usage": {"tokens": {"input_t
     ("raw", "model", "reason", "usage"),
     [
         (OPENAI, "gpt-x", "length", Usage(10, 5, cache_read_tokens=4)),
+        (RESPONSES, "gpt-y", "max_output_tokens", Usage(9, 4)),
         (ANTHROPIC, "claude-x", "tool_use", Usage(28, 7, cache_read_tokens=20, cache_write_tokens=3)),
         (BEDROCK, None, "end_turn", Usage(7, 7, cache_read_tokens=2)),
         (GEMINI, "gemini-x", "STOP", Usage(9, 6, reasoning_tokens=2)),
@@ -154,6 +163,13 @@ def test_a_stream_tells_its_facts_piece_by_piece() -> None:
     ):
         models.read(step, ChatResponse(message=ChatMessage("x"), raw=raw))
     assert (step.finish_reasons, step.usage) == (("stop",), Usage(3, 4))
+    step = Step("run", Kind.LLM, "x")
+    begun = {"id": "r", "object": "response", "model": "gpt-y", "status": "in_progress"}
+    models.read(step, ChatResponse(message=ChatMessage("x"), raw={"type": "response.created", "response": begun}))
+    assert step.finish_reasons == (), "it goes on"
+    ended = {**begun, "status": "completed", "usage": {"input_tokens": 3, "output_tokens": 4}}
+    models.read(step, ChatResponse(message=ChatMessage("x"), raw={"type": "response.completed", "response": ended}))
+    assert (step.response_id, step.finish_reasons, step.usage) == ("r", ("completed",), Usage(3, 4))
 
 
 @pytest.mark.parametrize(
