@@ -183,6 +183,12 @@ class CurrentStep:
         attach(entered)
         step.entry = (entered, before)
 
+    def is_innermost(self, run_id: Hashable) -> bool:
+        """Whether no other framework's step lies between the body of `run_id`, which the caller is in, and the caller.
+        False where it takes a look at the current span to know."""
+        current = get_current()
+        return type(current) is StepContext and current.span_of == self.span_of and current.base != run_id
+
     def leave(self, step: Step) -> None:
         """Put back what was current before `step`, where nothing else has been made current since.
 

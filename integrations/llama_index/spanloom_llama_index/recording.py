@@ -131,7 +131,10 @@ class Recording:
         context = None
         if frame.home is None and not trace.get_current_span().get_span_context().is_valid:
             context = restored.get()
-        if frame.recorder.open(step, frame.home, context) is None:
+        around = frame.home
+        if around is not None and not self.current.is_innermost(frame.parent_id):
+            around = frame.recorder.innermost(around, self.frames.open.__contains__)
+        if frame.recorder.open(step, around, context) is None:
             return
         frame.step, frame.home = step, frame.id
         self.current.enter(step, base=frame.parent_id)
