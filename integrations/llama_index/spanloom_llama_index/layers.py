@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from llama_index_instrumentation.dispatcher import Dispatcher
 from spanloom.step import Kind
 
 from .frames import Frame, Frames, ModelFrame, StepFrame
@@ -76,13 +77,21 @@ def _codes(functions: Iterable[Any]) -> set[Any]:
 
 _TOOL = Family.TOOL
 _MODELS = frozenset({Family.LLM, Family.EMBEDDING})
+_DISPATCHER = Dispatcher.__module__
+_GENERATES = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
-def enclosing_model(streaming: dict[str, weakref.ref[Any]], frames: Frames) -> Frame | None:
+def enclosing_model(streaming: dict[str, weakref.ref[Any]], frames: Frames, *, spans: bool = True) -> Frame | None:
     """The streaming model out of whose generator the present code is called: it asks another model, or itself, lazily.
 
-    The framework reports such a call below whoever consumes the stream.
+    The framework reports such a call below whoever consumes the stream. `spans` says whether spans of LlamaIndex's may
+    lie between the two.
     """
+    here: Any = sys._getframe()
+    while here is not None and not here.f_code.co_flags & _GENERATES:
+        here = here.f_back
+    if here is None:  # as mostly: no need to look at the streams, which may be many
+        return None
     running: dict[Any, str] = {}
     for span_id, held in streaming.copy().items():  # a collection in the middle may take one away
         generator = held()
@@ -90,9 +99,10 @@ def enclosing_model(streaming: dict[str, weakref.ref[Any]], frames: Frames) -> F
         if code is not None:
             running[code] = span_id
     if running:
-        here: Any = sys._getframe()
         while here is not None:
             if (found := running.get(here)) is not None:
                 return frames.open.get(found)
+            if not spans and here.f_globals.get("__name__") == _DISPATCHER:
+                return None
             here = here.f_back
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Hashable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -47,10 +47,17 @@ class Recording:
         self.loom = loom
         self.frames = Frames()
         self.ended = False
-        self.current = CurrentStep(active_span_id.get, self._span_of, lambda: self.ended)
+        self.current = CurrentStep(self._running, self._span_of, lambda: self.ended)
         self._streaming: dict[str, weakref.ref[Any]] = {}  # by the span id of the model that streams
 
     # ---------------------------------------------------------------- where code is
+    def _running(self) -> str | None:
+        """The span whose body the caller is in. A model's stream sends its request when it is first asked for a piece:
+        its generator is the model's body, whoever asks."""
+        if self._streaming and (model := enclosing_model(self._streaming, self.frames, spans=False)) is not None:
+            return model.id
+        return active_span_id.get()
+
     def _span_of(self, run_id: Any) -> trace.Span | None:
         home = self.frames.home(run_id)
         recorder = self._recorder()
@@ -131,10 +138,10 @@ class Recording:
         context = None
         if frame.home is None and not trace.get_current_span().get_span_context().is_valid:
             context = restored.get()
-        around = frame.home
-        if around is not None and not self.current.is_innermost(frame.parent_id):
-            around = frame.recorder.innermost(around, self.frames.open.__contains__)
-        if frame.recorder.open(step, around, context) is None:
+        parent: Hashable = frame.home
+        if parent is not None and not self.current.is_innermost(frame.parent_id):
+            parent = frame.recorder.innermost(parent, self.frames.open.__contains__)
+        if frame.recorder.open(step, parent, context) is None:
             return
         frame.step, frame.home = step, frame.id
         self.current.enter(step, base=frame.parent_id)
@@ -152,9 +159,11 @@ class Recording:
             self._fold(frame, None)
             return
         assert isinstance(frame, StepFrame)
-        self.current.leave(step)
         if self._waits(frame, step, result):
-            return
+            if type(frame) is not ModelFrame:
+                self.current.leave(step)
+            return  # whoever reads a model's stream runs its body
+        self.current.leave(step)
         family, outcome = frame.family, frame.outcome
         try:
             facts.finish(step, family, result)
@@ -187,11 +196,15 @@ class Recording:
     def close(self, frame: StepFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         # A task may go on though the run that began it was cancelled. LlamaIndex tells of its end when it has come.
         error = error if outcome is Outcome.ERROR else None
+        if frame.step is not None:
+            self.current.leave(frame.step)
         frame.recorder.close(frame.id, outcome, error=error, tells_all=True)
         self._forget(frame)
 
     def _lose(self, frame: StepFrame) -> None:
         """A step's end can't be told any more: what was to tell it has been collected, maybe just now, anywhere."""
+        if frame.step is not None:
+            self.current.leave(frame.step)
         frame.recorder.lose(frame.id)
         self._forget(frame)
 
