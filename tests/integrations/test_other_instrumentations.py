@@ -1,4 +1,4 @@
-"""Another instrumentation of a framework beside ours: a tree of its own, in which each model call stands a second time."""
+"""Another instrumentation of a framework beside ours: a tree of its own, in which each call stands a second time."""
 
 from __future__ import annotations
 
