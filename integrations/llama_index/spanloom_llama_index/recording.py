@@ -25,7 +25,7 @@ from spanloom.step import Deferred, Outcome, Step
 
 from . import facts, prompts, values
 from .frames import ChatFrame, Frame, Frames, HistoryFrame, ModelFrame, StepFrame
-from .layers import enclosing_model, is_layer
+from .layers import Streaming, enclosing_model, frame_of, is_layer
 from .steps import Family, identified, is_workflow_step
 from .streams import outcome_of, stream_of, when_collected
 
@@ -48,7 +48,7 @@ class Recording:
         self.frames = Frames()
         self.ended = False
         self.current = CurrentStep(self._running, self._span_of, lambda: self.ended)
-        self._streaming: dict[str, weakref.ref[Any]] = {}  # by the span id of the model that streams
+        self._streaming: Streaming = {}
 
     # ---------------------------------------------------------------- where code is
     def _running(self) -> str | None:
@@ -196,21 +196,24 @@ class Recording:
     def close(self, frame: StepFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         # A task may go on though the run that began it was cancelled. LlamaIndex tells of its end when it has come.
         error = error if outcome is Outcome.ERROR else None
-        if frame.step is not None:
-            self.current.leave(frame.step)
+        self._leave(frame)
         frame.recorder.close(frame.id, outcome, error=error, tells_all=True)
         self._forget(frame)
 
     def _lose(self, frame: StepFrame) -> None:
         """A step's end can't be told any more: what was to tell it has been collected, maybe just now, anywhere."""
-        if frame.step is not None:
-            self.current.leave(frame.step)
+        self._leave(frame)
         frame.recorder.lose(frame.id)
         self._forget(frame)
 
+    def _leave(self, frame: StepFrame) -> None:
+        if frame.step is not None:
+            others = self._streaming.keys() - {frame.body_id} if type(frame) is ModelFrame else ()
+            self.current.leave(frame.step, back=not others)  # what is current here may answer for their streams too
+
     def _forget(self, frame: StepFrame) -> None:
         if type(frame) is ModelFrame:
-            self._streaming.pop(frame.id, None)
+            self._streaming.pop(frame.body_id, None)
             frame.partial = frame.late = None
         if frame.watch is not None:
             frame.watch.detach()
@@ -236,7 +239,8 @@ class Recording:
             if not frame.reported:  # a custom model without events: nobody tells when its stream has ended
                 return False
             frame.exited = True
-            self._streaming[frame.id] = weakref.ref(result)
+            frame.body_id = id(frame_of(result))
+            self._streaming[frame.body_id] = (frame.id, weakref.ref(result))
             frame.watch = when_collected(result, self._collected, frame)
             return True
         if family in _ANSWERS_IN_PIECES:

@@ -27,6 +27,7 @@ from opentelemetry import trace
 from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import format_trace_id
+from spanloom.current import StepContext
 from spanloom.step import Kind, Step
 from spanloom.usage import Usage
 from spanloom_llama_index import SpanloomCallbackHandler, models
@@ -603,7 +604,28 @@ def test_of_two_streams_read_in_turn_each_holds_its_own_requests(traced: Any) ->
     first, second = ProbedStream().stream_chat(QUESTION), Named().stream_chat(QUESTION)
     for one, other in zip(first, second, strict=True):
         assert one.delta == other.delta
-    assert traced.probes("piece") == ["Named.stream_chat"] * 3 + ["ProbedStream.stream_chat"] * 3
+    first, second = ProbedStream().stream_chat(QUESTION), Named().stream_chat(QUESTION)
+    assert (len(list(first)), len(list(second))) == (3, 3)  # the one after the other
+    assert traced.probes("piece") == ["Named.stream_chat"] * 6 + ["ProbedStream.stream_chat"] * 6
+
+
+def test_streams_that_other_threads_read_pile_up_nothing_in_the_context_that_began_them(traced: Any) -> None:
+    def contexts() -> int:
+        found, context = 0, get_current()
+        while type(context) is StepContext:
+            found, context = found + 1, context.outer
+        return found
+
+    before = trace.get_current_span()
+    for _ in range(20):
+        streams = [ProbedStream().stream_chat(QUESTION) for _ in range(2)]
+        for stream in streams:
+            reader = threading.Thread(target=list, args=(stream,))
+            reader.start()
+            reader.join()
+    assert not traced.still_open
+    assert contexts() <= 1
+    assert trace.get_current_span() is before
 
 
 class SearchingStream(FakeLLM):
