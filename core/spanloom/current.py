@@ -88,11 +88,11 @@ def running_task() -> asyncio.Task[Any] | None:
 class StepContext(Context):
     """A `Context` whose current span depends on who asks. `base` is the run in whose body `outer` became current."""
 
-    __slots__ = ("base", "is_over", "leaf", "locate", "outer", "span_of")
+    __slots__ = ("base", "is_left", "is_over", "leaf", "locate", "outer", "span_of")
 
     def __init__(self, outer: Context, base: Hashable, of: CurrentStep, leaf: _Leaf | None = None) -> None:
         super().__init__(outer)
-        self.outer, self.base, self.leaf = outer, base, leaf
+        self.outer, self.base, self.leaf, self.is_left = outer, base, leaf, False
         self.locate, self.span_of, self.is_over = of.locate, of.span_of, of.is_over
 
     def inside(self) -> Span | None:
@@ -104,6 +104,11 @@ class StepContext(Context):
                 return leaf.step.span  # type: ignore[no-any-return]
             leaf = leaf.below
         return None if run_id is None or run_id == self.base else self.span_of(run_id)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it stands for nothing here: left by a stream that nobody read to its end, or was read elsewhere."""
+        return self.is_over() or (self.is_left and self.inside() is None)
 
     def get(self, key: str, default: Any = None) -> Any:
         if key == _SPAN_KEY and (span := self.inside()) is not None:
@@ -165,7 +170,7 @@ class CurrentStep:
         runs, where several begin before any does.
         """
         outer = before = get_current()
-        while type(outer) is StepContext and outer.is_over():  # left by a stream that nobody read to its end
+        while type(outer) is StepContext and outer.is_idle:
             outer = outer.outer
         if type(outer) is StepContext and outer.span_of == self.span_of:
             if not leaf:
@@ -183,8 +188,14 @@ class CurrentStep:
         attach(entered)
         step.entry = (entered, before)
 
-    def leave(self, step: Step) -> None:
-        """Put back what was current before `step`, where nothing else has been made current since.
+    def is_innermost(self, run_id: Hashable) -> bool:
+        """Whether no other framework's step lies between the body of `run_id`, which the caller is in, and the caller.
+        False where it takes a look at the current span to know."""
+        current = get_current()
+        return type(current) is StepContext and current.span_of == self.span_of and current.base != run_id
+
+    def leave(self, step: Step, *, back: bool = True) -> None:
+        """Put `back` what was current before `step`, where nothing else has been made current since.
 
         Where an end arrives in another context (a shielded task, another thread) there is nothing to put back: what
         stays attached there answers with the outer span.
@@ -192,7 +203,8 @@ class CurrentStep:
         if step.entry is not None:
             entered, before = step.entry
             step.entry = None
-            if get_current() is entered:
+            entered.is_left = True
+            if back and get_current() is entered:
                 attach(before)
 
     def _caller(self, step: Step) -> int | None:

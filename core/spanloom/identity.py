@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from .errors import ConfigurationError
 from .guard import GUARD
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,6 @@ def current_identity() -> Identity:
     return _current.get()
 
 
-@contextmanager
 def using(
     *,
     user_id: str | None = None,
@@ -66,8 +70,9 @@ def using(
     metadata: Mapping[str, Any] | None = None,
     tenant: str | None = None,
     prompt: Prompt | tuple[str, int | str | None] | str | None = None,
-) -> Iterator[None]:
-    """Stamp an identity on every span of every trace that begins inside the block.
+) -> Using:
+    """Stamp an identity on every span of every trace that begins inside the block, or inside the function, also an
+    `async` one, that it decorates.
 
     Blocks nest: an inner one adds tags and metadata and replaces the rest. It follows the context of the code, so it
     is right under asyncio and in threads that copy their context. `tenant` is the customer that the user belongs to:
@@ -90,12 +95,50 @@ def using(
         if value is not None:
             with GUARD.watching(f"spanloom.using({name}=…)"):  # one that cannot be read takes no other with it
                 said[name] = read(value)
-    token = _current.set(_current.get().overlaid(Identity(**said)))
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # a generator closed in another context: that context dies with its value
-            _current.reset(token)
+    return Using(Identity(**said))
+
+
+class Using(AbstractContextManager[None]):
+    """What `using(...)` gives: for `with`, as often as wanted, and to decorate functions with."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._entered: list[Token[Identity]] = []
+
+    def __enter__(self) -> None:
+        self._entered.append(_current.set(_current.get().overlaid(self._identity)))
+
+    def __exit__(self, *error: object) -> None:
+        for token in reversed(tuple(self._entered)):
+            with suppress(ValueError):  # of another task's block, or this is a generator, closed in another context:
+                _current.reset(token)  # that context dies with its value
+                self._entered.remove(token)
+                break
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """`function`, with each of its calls in a block of its own: all of what a coroutine does, and no generator,
+        whose body runs in its consumer's context."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigurationError(
+                f"using(…) cannot decorate {function.__qualname__}(), which is a generator: its body would share what "
+                "it says with whoever reads it; write `with using(…):` around what it calls."
+            )
+        called: Callable[..., Any] = function
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                with Using(self._identity):
+                    return await called(*args, **kwargs)
+
+            return awaited  # type: ignore[return-value]
+
+        @wraps(function)
+        def inside(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            with Using(self._identity):
+                return function(*args, **kwargs)
+
+        return inside
 
 
 def _tags(tags: str | Sequence[str]) -> tuple[str, ...]:

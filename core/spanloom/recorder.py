@@ -90,6 +90,18 @@ class Recorder:
             step = self._open.get(step.parent_run_id)
         return False
 
+    def innermost(self, parent: Hashable, is_own: Callable[[Hashable], bool]) -> Hashable:
+        """`parent`, or the open step of another framework around the caller, where that lies below it.
+
+        A framework knows its own runs alone: one that another framework's tool begins is told with the parent of that
+        tool's run. `is_own` tells the runs of the framework that asks.
+        """
+        enclosing = self._weave.enclosing(trace.get_current_span().get_span_context().span_id)
+        if enclosing is None:
+            return parent
+        run = enclosing.step.run_id
+        return run if run != parent and not is_own(run) and self.is_below(run, parent) else parent
+
     def __len__(self) -> int:
         return len(self._open)
 

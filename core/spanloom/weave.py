@@ -255,7 +255,11 @@ class Weave(SpanProcessor):
 def _repeats(span: ReadableSpan, other: _Other) -> bool:
     """Whether another instrumentation tells of the call that the enclosing step is, or is made of."""
     step, scope = other.step, other.lineage.scope or ""
-    if step is None or not (step.kind in _CALLS or foreign.instruments_a_framework(scope)):
+    framework = foreign.framework_of(scope)
+    if step is None:  # a tree of its own, beside ours
+        if framework not in TRACED_WHOLLY:
+            return False
+    elif step.kind not in _CALLS and framework is None:
         return False
     if not foreign.is_model_call(span.attributes or {}):
         return False
@@ -268,6 +272,9 @@ def _repeats(span: ReadableSpan, other: _Other) -> bool:
     )
     return True
 
+
+TRACED_WHOLLY: set[str] = set()
+"""The frameworks all of whose calls are steps, since an adapter's `instrument()` is on."""
 
 _weaves: weakref.WeakKeyDictionary[TracerProvider, Weave] = weakref.WeakKeyDictionary()
 

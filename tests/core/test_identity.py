@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from opentelemetry import trace
 from spanloom import Prompt, using
+from spanloom.errors import ConfigurationError
 from spanloom.identity import NOBODY, Identity, current_identity
 from spanloom.step import Kind, Step
 from spanloom.testing import Memory
@@ -76,6 +77,58 @@ def test_a_generator_closed_in_another_context_leaves_no_trace():
     thread = threading.Thread(target=items.close)
     thread.start()
     thread.join()
+    assert current_identity() is NOBODY
+
+
+def test_it_decorates_functions_and_coroutines_with_a_block_for_each_call():
+    seen = []
+
+    @using(user_id="u")
+    def call(depth):
+        """Call."""
+        seen.append(current_identity().user_id)
+        return call(depth - 1) if depth else "done"
+
+    @using(session_id="s")
+    async def awaited(n):
+        await asyncio.sleep(0)
+        assert current_identity() == Identity(session_id="s")
+        return n
+
+    async def main():
+        found = await asyncio.gather(*(awaited(n) for n in range(5)))
+        assert current_identity() is NOBODY
+        return found
+
+    assert (call(1), call.__name__, call.__doc__, seen) == ("done", "call", "Call.", ["u", "u"])
+    assert asyncio.run(main()) == [0, 1, 2, 3, 4]
+    assert current_identity() is NOBODY
+
+
+def test_a_generator_is_not_decorated_since_its_reader_would_be_too():
+    with pytest.raises(ConfigurationError, match=r"stream\(\), which is a generator"):
+
+        @using(user_id="u")
+        def stream():
+            yield 1
+
+
+def test_one_block_may_be_entered_again_and_by_several_at_once():
+    somebody = using(user_id="u")
+
+    async def child(turns):
+        with somebody:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            assert current_identity().user_id == "u"
+        assert current_identity() is NOBODY
+
+    async def main():
+        await asyncio.gather(*(child(n) for n in (5, 1, 3, 0)))
+
+    asyncio.run(main())
+    with somebody, somebody:
+        assert current_identity().user_id == "u"
     assert current_identity() is NOBODY
 
 

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 import spanloom
@@ -107,6 +108,52 @@ def test_a_llama_index_tool_that_runs_a_langchain_chain_is_one_trace(memory):
         "    llm:Chat",
     ]
     assert parents_of_probes(memory) == ["Chat", "FunctionTool.__call__", "Shelf"]
+
+
+@pytest.mark.parametrize("application_span", [False, True])
+def test_a_chain_in_a_llama_index_tool_in_a_langchain_tool_lies_in_the_inner_tool(memory, application_span):
+    """LangChain tells it with the parent of its own tool: it knows of none that LlamaIndex ran in between."""
+
+    def look_up(q: str) -> str:
+        """Look it up with LangChain."""
+        with probe("mine") if application_span else nullcontext():
+            return str((RunnableLambda(lambda q: q, name="as it is") | Chat()).invoke(q).content)
+
+    @tool
+    def ask(q: str) -> str:
+        """Ask a tool of LlamaIndex, twice."""
+        for _ in range(2):
+            found = FunctionTool.from_defaults(look_up)(q)
+        return str(RunnableLambda(lambda q: q, name="after").invoke(str(found)))
+
+    ask.invoke({"q": "q"}, {"callbacks": [SpanloomCallbackHandler()]})
+    assert spanloom_flush()
+    inner = ["tool:FunctionTool.__call__", "  chain:RunnableSequence", "    chain:as it is", "    llm:Chat"]
+    assert memory.tree() == ["tool:ask", *("  " + line for line in [*inner, *inner, "chain:after"])]
+
+
+def test_a_query_in_a_langchain_tool_in_a_llama_index_tool_lies_in_the_inner_tool(memory):
+    @tool
+    async def ask(q: str) -> str:
+        """Ask the index."""
+        return str(await engine().aquery(q))
+
+    async def look_up(q: str) -> str:
+        """Look it up with LangChain."""
+        both = [ask.ainvoke({"q": word}, {"callbacks": [SpanloomCallbackHandler()]}) for word in q.split()]
+        await asyncio.gather(*both)
+        return str(await engine().aquery(q))
+
+    asyncio.run(FunctionTool.from_defaults(async_fn=look_up).acall("a b"))
+    assert spanloom_flush()
+    query = [line.replace("query", "aquery").replace("retrieve", "aretrieve") for line in QUERY]
+    query = [line.replace("aretriever:", "retriever:") for line in query]
+    query = [line.replace("synthesize", "asynthesize").replace("chat", "achat") for line in query]
+    assert memory.tree() == [
+        "tool:FunctionTool.acall",
+        *("  " + line for line in 2 * ["tool:ask", *("  " + line for line in query)]),
+        *("  " + line for line in query),
+    ]
 
 
 def spanloom_flush() -> bool:

@@ -20,7 +20,9 @@ _KINDS = {"LLM", "EMBEDDING"}
 _OBSERVATIONS = {"generation", "embedding"}
 _MODELS = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "embedding.model_name")
 _USAGE = ("gen_ai.usage.", "llm.usage.", "llm.token_count.", "llm.request.")
-_FRAMEWORKS = (".langchain", ".llama_index", ".llamaindex", ".langgraph")
+_FRAMEWORKS = {
+    ".langchain": "langchain", ".langgraph": "langchain", ".llama_index": "llama_index", ".llamaindex": "llama_index",
+}  # fmt: skip
 
 _COUNTED = ("gen_ai.", "llm.", "embedding.", "openinference.", "ai.", "langfuse.observation.")
 _COUNTED_KEYS = {"model", "metadata.usage"}
@@ -37,9 +39,10 @@ def is_model_call(attributes: Mapping[str, Any]) -> bool:
     )
 
 
-def instruments_a_framework(scope: str) -> bool:
-    """Whether `scope` is an instrumentation of LangChain or LlamaIndex, which sees the calls that steps are made of."""
-    return scope.endswith(_FRAMEWORKS)
+def framework_of(scope: str) -> str | None:
+    """`langchain` or `llama_index` where `scope` is an instrumentation of one, which sees the calls that steps are made
+    of; None for any other."""
+    return next((framework for end, framework in _FRAMEWORKS.items() if scope.endswith(end)), None)
 
 
 def demoted(attributes: Mapping[str, Any]) -> Attributes:

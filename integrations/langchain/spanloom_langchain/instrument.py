@@ -6,6 +6,7 @@ from contextvars import ContextVar
 
 from langchain_core.callbacks import BaseCallbackHandler
 from spanloom.setup import Loom, checked_loom
+from spanloom.weave import TRACED_WHOLLY
 
 from .handler import SpanloomCallbackHandler
 
@@ -42,9 +43,11 @@ def instrument(loom: Loom | None = None) -> SpanloomCallbackHandler:
         register_configure_hook(_variable, inheritable=True)
         _registered = True
     _handler.follow(loom, on=True)
+    TRACED_WHOLLY.add("langchain")
     return _handler
 
 
 def uninstrument() -> None:
     """Trace only runs that a handler is passed to. Runs that are under way are traced to their end."""
     _handler.follow(_handler._runs.loom, on=False)
+    TRACED_WHOLLY.discard("langchain")

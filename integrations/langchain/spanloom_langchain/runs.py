@@ -113,12 +113,17 @@ class Runs:
         task = running_task()
         if task is not None:
             step.task = weakref.ref(task)
+        around = parent
+        if above is not None and not self._current_step(recorder).is_innermost(running_run()):
+            around = recorder.innermost(parent, _is_own)
+            if around != parent:
+                parent = None  # of no prompt of that step is anything known
         # Whoever could report the run's end holds its UUID: its run manager, or a child's.
         if step.kind is _PROMPT:
             self._prompts.note(step, parent, serialized)
         elif step.kind is _LLM:
             self._prompts.give(step, given, parent, recorder)
-        opened = recorder.open(step, parent, context, end_holder=run_id, again=True)
+        opened = recorder.open(step, around, context, end_holder=run_id, again=True)
         if opened is None:
             return
         if graph is not None and not graph.awaited:
@@ -203,6 +208,11 @@ def _parent(recorder: Recorder, reported_id: UUID | None) -> Hashable:
         return reported
     running = key_of(running_id)
     return reported if running == reported or not recorder.is_below(running, reported) else running
+
+
+def _is_own(run: Hashable) -> bool:
+    """Whether a run is LangChain's: see `key_of`. LlamaIndex's have texts."""
+    return type(run) is int
 
 
 def _running_prompt() -> Hashable:

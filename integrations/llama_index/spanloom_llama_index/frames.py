@@ -62,11 +62,12 @@ class StepFrame(Frame):
 class ModelFrame(StepFrame):
     """A model's call."""
 
-    __slots__ = ("begun_ns", "late", "partial", "read", "reported")
+    __slots__ = ("begun_ns", "body_id", "late", "partial", "read", "reported")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.reported = False  # it sends events: a stream's end will be told
+        self.body_id = 0  # its stream's, in `Streaming`
         self.begun_ns: int | None = None  # when the first piece of its stream came
         self.partial: Any = None  # the newest one
         self.read = 0  # of how many of the first ones the provider's object was read

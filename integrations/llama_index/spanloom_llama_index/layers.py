@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from llama_index_instrumentation.dispatcher import Dispatcher
 from spanloom.step import Kind
 
 from .frames import Frame, Frames, ModelFrame, StepFrame
@@ -76,23 +77,30 @@ def _codes(functions: Iterable[Any]) -> set[Any]:
 
 _TOOL = Family.TOOL
 _MODELS = frozenset({Family.LLM, Family.EMBEDDING})
+_DISPATCHER = Dispatcher.__module__
 
 
-def enclosing_model(streaming: dict[str, weakref.ref[Any]], frames: Frames) -> Frame | None:
+Streaming = dict[int, tuple[str, weakref.ref[Any]]]
+"""The models whose streams are open: by the id of its generator's frame, a model's span id and the generator."""
+
+
+def frame_of(generator: Any) -> Any:
+    """The frame that a generator's body runs in, the same for as long as it can run; None where it has ended."""
+    return getattr(generator, "gi_frame", None) or getattr(generator, "ag_frame", None)
+
+
+def enclosing_model(streaming: Streaming, frames: Frames, *, spans: bool = True) -> Frame | None:
     """The streaming model out of whose generator the present code is called: it asks another model, or itself, lazily.
 
-    The framework reports such a call below whoever consumes the stream.
+    The framework reports such a call below whoever consumes the stream. `spans` says whether spans of LlamaIndex's may
+    lie between the two.
     """
-    running: dict[Any, str] = {}
-    for span_id, held in streaming.copy().items():  # a collection in the middle may take one away
-        generator = held()
-        code = getattr(generator, "gi_frame", None) or getattr(generator, "ag_frame", None)
-        if code is not None:
-            running[code] = span_id
-    if running:
-        here: Any = sys._getframe()
-        while here is not None:
-            if (found := running.get(here)) is not None:
-                return frames.open.get(found)
-            here = here.f_back
+    here: Any = sys._getframe()
+    while here is not None:
+        found = streaming.get(id(here))
+        if found is not None and frame_of(found[1]()) is here:
+            return frames.open.get(found[0])
+        if not spans and here.f_globals.get("__name__") == _DISPATCHER:
+            return None
+        here = here.f_back
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Hashable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from spanloom.step import Deferred, Outcome, Step
 
 from . import facts, prompts, values
 from .frames import ChatFrame, Frame, Frames, HistoryFrame, ModelFrame, StepFrame
-from .layers import enclosing_model, is_layer
+from .layers import Streaming, enclosing_model, frame_of, is_layer
 from .steps import Family, identified, is_workflow_step
 from .streams import outcome_of, stream_of, when_collected
 
@@ -47,10 +47,17 @@ class Recording:
         self.loom = loom
         self.frames = Frames()
         self.ended = False
-        self.current = CurrentStep(active_span_id.get, self._span_of, lambda: self.ended)
-        self._streaming: dict[str, weakref.ref[Any]] = {}  # by the span id of the model that streams
+        self.current = CurrentStep(self._running, self._span_of, lambda: self.ended)
+        self._streaming: Streaming = {}
 
     # ---------------------------------------------------------------- where code is
+    def _running(self) -> str | None:
+        """The span whose body the caller is in. A model's stream sends its request when it is first asked for a piece:
+        its generator is the model's body, whoever asks."""
+        if self._streaming and (model := enclosing_model(self._streaming, self.frames, spans=False)) is not None:
+            return model.id
+        return active_span_id.get()
+
     def _span_of(self, run_id: Any) -> trace.Span | None:
         home = self.frames.home(run_id)
         recorder = self._recorder()
@@ -131,7 +138,10 @@ class Recording:
         context = None
         if frame.home is None and not trace.get_current_span().get_span_context().is_valid:
             context = restored.get()
-        if frame.recorder.open(step, frame.home, context) is None:
+        parent: Hashable = frame.home
+        if parent is not None and not self.current.is_innermost(frame.parent_id):
+            parent = frame.recorder.innermost(parent, self.frames.open.__contains__)
+        if frame.recorder.open(step, parent, context) is None:
             return
         frame.step, frame.home = step, frame.id
         self.current.enter(step, base=frame.parent_id)
@@ -149,9 +159,11 @@ class Recording:
             self._fold(frame, None)
             return
         assert isinstance(frame, StepFrame)
-        self.current.leave(step)
         if self._waits(frame, step, result):
-            return
+            if type(frame) is not ModelFrame:
+                self.current.leave(step)
+            return  # whoever reads a model's stream runs its body
+        self.current.leave(step)
         family, outcome = frame.family, frame.outcome
         try:
             facts.finish(step, family, result)
@@ -184,17 +196,24 @@ class Recording:
     def close(self, frame: StepFrame, outcome: Outcome, error: BaseException | None = None) -> None:
         # A task may go on though the run that began it was cancelled. LlamaIndex tells of its end when it has come.
         error = error if outcome is Outcome.ERROR else None
+        self._leave(frame)
         frame.recorder.close(frame.id, outcome, error=error, tells_all=True)
         self._forget(frame)
 
     def _lose(self, frame: StepFrame) -> None:
         """A step's end can't be told any more: what was to tell it has been collected, maybe just now, anywhere."""
+        self._leave(frame)
         frame.recorder.lose(frame.id)
         self._forget(frame)
 
+    def _leave(self, frame: StepFrame) -> None:
+        if frame.step is not None:
+            others = self._streaming.keys() - {frame.body_id} if type(frame) is ModelFrame else ()
+            self.current.leave(frame.step, back=not others)  # what is current here may answer for their streams too
+
     def _forget(self, frame: StepFrame) -> None:
         if type(frame) is ModelFrame:
-            self._streaming.pop(frame.id, None)
+            self._streaming.pop(frame.body_id, None)
             frame.partial = frame.late = None
         if frame.watch is not None:
             frame.watch.detach()
@@ -220,7 +239,8 @@ class Recording:
             if not frame.reported:  # a custom model without events: nobody tells when its stream has ended
                 return False
             frame.exited = True
-            self._streaming[frame.id] = weakref.ref(result)
+            frame.body_id = id(frame_of(result))
+            self._streaming[frame.body_id] = (frame.id, weakref.ref(result))
             frame.watch = when_collected(result, self._collected, frame)
             return True
         if family in _ANSWERS_IN_PIECES:

@@ -9,6 +9,7 @@ from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.callbacks.schema import CBEventType
 from llama_index_instrumentation import get_dispatcher
 from spanloom.setup import Loom, checked_loom
+from spanloom.weave import TRACED_WHOLLY
 
 from .handlers import SpanloomEventHandler, SpanloomSpanHandler
 from .recording import Recording
@@ -36,6 +37,7 @@ def instrument(loom: Loom | None = None) -> None:
             root.add_span_handler(SpanloomSpanHandler(_recording))
         if not any(isinstance(h, SpanloomEventHandler) for h in root.event_handlers):
             root.add_event_handler(SpanloomEventHandler(_recording))
+        TRACED_WHOLLY.add("llama_index")
 
 
 def uninstrument() -> None:
@@ -48,6 +50,7 @@ def uninstrument() -> None:
         if _recording is not None:
             _recording.end_all()
         _recording = None
+        TRACED_WHOLLY.discard("llama_index")
 
 
 class SpanloomCallbackHandler(BaseCallbackHandler):

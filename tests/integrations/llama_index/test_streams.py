@@ -24,8 +24,10 @@ from llama_index.core.chat_engine import (
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index.core.query_engine import CustomQueryEngine, RetrieverQueryEngine
 from opentelemetry import trace
+from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import format_trace_id
+from spanloom.current import StepContext
 from spanloom.step import Kind, Step
 from spanloom.usage import Usage
 from spanloom_llama_index import SpanloomCallbackHandler, models
@@ -523,6 +525,10 @@ class ProbedStream(FakeLLM):
             yield piece
 
 
+class Named(ProbedStream):
+    pass
+
+
 @pytest.mark.parametrize("a", ["", "a"])
 def test_a_piece_is_made_inside_of_its_step_whatever_the_consumer_makes_current(traced: Any, a: str) -> None:
     chat = RetrieverQueryEngine.from_args(Shelf(), llm=ProbedStream(), streaming=True)
@@ -550,8 +556,76 @@ def test_a_piece_is_made_inside_of_its_step_whatever_the_consumer_makes_current(
 
     asyncio.run(aconsume()) if a else consume()
     assert trace.get_current_span() is before
-    assert traced.probes("piece") == [f"CompactAndRefine.{a}synthesize"] * 3
+    assert traced.probes("piece") == [f"ProbedStream.{a}stream_chat"] * 3
     assert traced.probes("consumer") == [None]
+
+
+@pytest.mark.parametrize("a", ["", "a"])
+@pytest.mark.parametrize("end", ["read", "closed", "dropped"])
+def test_the_request_of_a_stream_lies_in_its_model_though_it_is_sent_when_the_first_piece_is_asked_for(
+    traced: Any, a: str, end: str
+) -> None:
+    before = trace.get_current_span()
+    context = get_current()
+
+    def consume() -> None:
+        pieces = ProbedStream().stream_chat(QUESTION)
+        assert trace.get_current_span() is before
+        next(pieces)
+        assert trace.get_current_span() is before
+        with probe("consumer"):
+            pass
+        if end == "read":
+            list(pieces)
+        elif end == "closed":
+            pieces.close()
+
+    async def aconsume() -> None:
+        pieces = await ProbedStream().astream_chat(QUESTION)
+        assert trace.get_current_span() is before
+        await anext(pieces)
+        assert trace.get_current_span() is before
+        with probe("consumer"):
+            pass
+        if end == "read":
+            assert len([p async for p in pieces]) == 2
+        elif end == "closed":
+            await pieces.aclose()
+
+    for _ in range(2):
+        asyncio.run(aconsume()) if a else consume()
+        assert trace.get_current_span() is before
+        assert get_current() is context
+    assert traced.probes("piece") == [f"ProbedStream.{a}stream_chat"] * (6 if end == "read" else 2)
+    assert traced.probes("consumer") == [None, None]
+
+
+def test_of_two_streams_read_in_turn_each_holds_its_own_requests(traced: Any) -> None:
+    first, second = ProbedStream().stream_chat(QUESTION), Named().stream_chat(QUESTION)
+    for one, other in zip(first, second, strict=True):
+        assert one.delta == other.delta
+    first, second = ProbedStream().stream_chat(QUESTION), Named().stream_chat(QUESTION)
+    assert (len(list(first)), len(list(second))) == (3, 3)  # the one after the other
+    assert traced.probes("piece") == ["Named.stream_chat"] * 6 + ["ProbedStream.stream_chat"] * 6
+
+
+def test_streams_that_other_threads_read_pile_up_nothing_in_the_context_that_began_them(traced: Any) -> None:
+    def contexts() -> int:
+        found, context = 0, get_current()
+        while type(context) is StepContext:
+            found, context = found + 1, context.outer
+        return found
+
+    before = trace.get_current_span()
+    for _ in range(20):
+        streams = [ProbedStream().stream_chat(QUESTION) for _ in range(2)]
+        for stream in streams:
+            reader = threading.Thread(target=list, args=(stream,))
+            reader.start()
+            reader.join()
+    assert not traced.still_open
+    assert contexts() <= 1
+    assert trace.get_current_span() is before
 
 
 class SearchingStream(FakeLLM):
@@ -590,7 +664,7 @@ def test_steps_of_any_piece_lie_in_the_step_that_streams_whoever_consumes_it(tra
         "chain:Reader.query",
         "  retriever:Shelf.retrieve",
     ]
-    assert traced.probes("before") == traced.probes("after") == ["CompactAndRefine.synthesize"] * 3
+    assert traced.probes("before") == traced.probes("after") == ["SearchingStream.stream_chat"] * 3
     assert traced.probes() == ["Shelf.retrieve"] * 5
     assert traced.probes("reader") == ["Reader.query"]
 
