@@ -185,6 +185,17 @@ def test_any_name_is_written(tmp_path, name):
     assert (got.kind, got.input_tokens) == ("llm", None)
 
 
+@pytest.mark.parametrize("start", [10**22, -5, 1.5e18], ids=["picoseconds", "before 1970", "float"])
+def test_a_span_that_tells_an_odd_time_takes_no_other_with_it(tmp_path, start):
+    path = tmp_path / "traces.db"
+    with configured(spanloom.Local(path)) as loom:
+        run(loom, 1, name="mine")
+        loom.tracer_provider.get_tracer("theirs").start_span("odd", start_time=start).end(start + 1)
+        assert loom.flush()
+    assert {r.name for r in rows(path)} == {"mine", "odd"}
+    assert 0 <= row(path, "odd").start_ns < 2**63
+
+
 def test_content_that_is_no_json_is_written_as_far_as_it_can_be_read(tmp_path):
     class Unprintable:
         def __str__(self):
@@ -368,6 +379,36 @@ def test_one_endless_trace_loses_its_earliest_spans(tmp_path):
     assert path.stat().st_size <= 1_100_000
     assert kept
     assert kept == list(range(61 - len(kept), 61))
+
+
+def score(number, trace, text=""):
+    at = {"id": str(number), "trace_id": f"{trace:032x}", "time_ns": number}
+    return {**at, "name": "helpful", "value": 1.0, "data_type": "NUMERIC", "comment": text}
+
+
+def test_scores_of_traces_that_are_elsewhere_make_room_for_those_that_are_here(tmp_path):
+    path = tmp_path / "traces.db"
+    store = Store(path, max_traces=100, max_bytes=1_000_000)
+    store.write([made(i, end=i) for i in range(1, 11)])
+    store.write_scores([score(0, trace=1)])
+    for i in range(1, 601):
+        store.write_scores([score(i, trace=1_000 + i, text="x" * 4_000)])
+    store.write([made(11)])
+    assert len(rows(path)) == 11
+    with Reading(path) as reading:
+        assert [s["id"] for s in reading.scores(f"{1:032x}")] == ["0"]
+        assert reading.scores(f"{1_600:032x}"), "its trace may be on its way"
+    assert path.stat().st_size <= 1_100_000
+
+
+def test_scores_alone_stay_below_the_files_size(tmp_path):
+    path = tmp_path / "traces.db"
+    store = Store(path, max_traces=100, max_bytes=1_000_000)
+    for i in range(1, 61):
+        store.write_scores([score(i, trace=i, text="x" * 100_000)])
+    assert path.stat().st_size <= 1_100_000
+    with Reading(path) as reading:
+        assert reading.scores(f"{60:032x}")
 
 
 # ---------------------------------------------------------------- several writers

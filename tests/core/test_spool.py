@@ -109,6 +109,19 @@ def test_what_a_living_process_owns_is_left_to_it(path):
     assert list(path.parent.iterdir()) == []
 
 
+def test_a_claim_that_is_taken_away_with_the_spool_is_made_again(configured, http_sink, path, monkeypatch):
+    monkeypatch.setattr("spanloom.destinations.outbox._LOOK_SECONDS", 0.05)
+    http_sink.status = 503
+    loom = configured(Otlp(http_sink.url, spool=path))
+    record(loom, 5)
+    waiting(loom, 5)
+    for file in path.parent.glob("spool.db*"):
+        file.unlink()
+    wait_until(lambda: path.exists() and sum(row[3] for row in rows(path)) == 5, "the new file")
+    (owner,) = {row[1] for row in rows(path)}
+    wait_until(lambda: is_alive(path, owner), "the claim: else another process sends it, too")
+
+
 def test_the_file_is_for_its_owner_alone(configured, http_sink, path):
     http_sink.status = 503
     loom = configured(Otlp(http_sink.url, spool=path))

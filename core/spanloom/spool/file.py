@@ -167,6 +167,7 @@ class Spool:
             _lay_out(db, self.path)
             if self._owner is None:
                 self._owner = Owner(self.path)
+            self._owner.hold()  # its file may have gone with the spool
         except BaseException:
             db.close()
             raise
@@ -242,6 +243,7 @@ class Spool:
     def _adopt(self) -> list[Kept]:
         db = self._opened()
         assert self._owner is not None
+        self._owner.hold()
         mine, found = self._owner.name, []
         for (name,) in db.execute(
             "SELECT DISTINCT owner FROM batches WHERE destination = ? AND owner != ?", (self._destination, mine)
