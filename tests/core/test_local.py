@@ -323,6 +323,24 @@ def test_a_damaged_file_is_refused_in_words(tmp_path):
         rows(path)
 
 
+def test_a_damaged_file_whose_damage_is_no_text_is_refused_in_words(tmp_path):
+    path = tmp_path / "traces.db"
+    Store(path, max_traces=10, max_bytes=10**6).write([made(1)])
+    path.write_bytes(path.read_bytes().replace(b"tabletracestraces", b"\xc2" * 17))
+    assert "is not a Spanloom file" in refused(path)
+    with pytest.raises(StoreError):
+        rows(path)
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", "[" * 100_000], ids=["cut", "a list", "nested"])
+def test_a_damaged_record_costs_itself_alone(tmp_path, damaged):
+    path = tmp_path / "traces.db"
+    Store(path, max_traces=10, max_bytes=10**6).write([made(1, span=1, text="lost"), made(1, span=2, text="kept")])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE spans SET record = ? WHERE span_id = ?", (damaged, f"{1:016x}"))
+    assert [r.record for r in rows(path)] == [{}, {"text": "kept"}]
+
+
 def test_somebody_elses_file_is_refused_and_left_alone(tmp_path):
     text, database = tmp_path / "notes.db", tmp_path / "shop.db"
     text.write_text("my notes, which are no database at all\n" * 50)

@@ -358,6 +358,16 @@ def test_a_file_that_is_corrupted_while_it_is_used(configured, http_sink, path, 
     assert len({s.span_id for s in http_sink.spans}) == arrived + 5
 
 
+def test_a_file_whose_damage_is_no_text_is_set_aside(configured, http_sink, path):
+    configured(Otlp(http_sink.url, spool=path)).shutdown()
+    path.write_bytes(path.read_bytes().replace(b"tablebatchesbatches", b"\xc2" * 19))
+    loom = configured(Otlp(http_sink.url, spool=path))
+    record(loom, 5)
+    assert loom.flush()
+    assert len(http_sink.spans) == 5
+    assert counts_of(loom)["spool"]["set_aside"] == 1
+
+
 def test_a_file_that_is_taken_away_is_begun_anew(configured, http_sink, path, monkeypatch):
     monkeypatch.setattr("spanloom.destinations.outbox._LOOK_SECONDS", 0.05)
     http_sink.status = 503
