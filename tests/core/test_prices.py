@@ -121,9 +121,9 @@ def test_a_price_that_is_no_amount_is_refused(amount):
 
 @pytest.mark.parametrize("name", ["", None, 4, ["gpt-4o", "gpt-4"]])
 def test_prices_of_what_is_no_name_are_refused(name):
-    for given in ({"model": name}, {"provider": name}):
+    for setting in ("model", "provider"):
         with pytest.raises(ConfigurationError, match="is no name"):
-            Prices(**given, input=1)
+            Prices(**{setting: name}, input=1)
 
 
 counts = st.none() | st.integers(0, 10**7)

@@ -246,6 +246,30 @@ def test_a_full_spool_lets_the_oldest_go_and_counts_them(configured, http_sink, 
     assert path.stat().st_size < 2_000_000
 
 
+@pytest.mark.parametrize("whose", ["nobody's", "a living process's", "new"])
+def test_what_no_destination_sends_any_more_does_not_fill_the_spool_for_good(configured, http_sink, path, whose):
+    http_sink.status = 503
+    bounds = {"spool": path, "spool_bytes": 400_000, "content": ContentPolicy.full()}
+    former = configured(Otlp(http_sink.url, name="former", **bounds))
+    record(former, 50, text=10_000)
+    waiting(former, 50, "former")
+    former.shutdown()
+    owner = Owner(path)
+    with sqlite3.connect(path) as db:
+        if whose != "new":
+            db.execute("UPDATE batches SET created = created - 100000")
+        if whose == "a living process's":
+            db.execute("UPDATE batches SET owner = ?", (owner.name,))
+    loom = configured(Otlp(http_sink.url, name="today", **bounds))
+    record(loom, 50, text=10_000)
+    wait_until(lambda: counts_of(loom, "today")["spool"]["waiting"] == 50, "these to be written, or to wait in memory")
+    spool = counts_of(loom, "today")["spool"]
+    assert spool["lost"] == (50 if whose == "nobody's" else 0)
+    assert (spool["in_memory"] > 0) == (whose != "nobody's")
+    owner.release()
+    loom.shutdown(0.1)
+
+
 def test_what_is_too_old_goes_and_is_counted(configured, http_sink, path, monkeypatch):
     monkeypatch.setattr("spanloom.destinations.line.FIRST_WAIT", 0.01)
     http_sink.status = 503

@@ -103,9 +103,7 @@ def connect(
     database: str, *, uri: bool = False, timeout: float = _BUSY_SECONDS, check_same_thread: bool = True
 ) -> sqlite3.Connection:
     # The class, not `sqlite3.connect`: that name is what instrumentations patch, and this file is not to be traced.
-    return _Connection(
-        database, timeout=timeout, isolation_level=None, uri=uri, check_same_thread=check_same_thread
-    )
+    return _Connection(database, timeout=timeout, isolation_level=None, uri=uri, check_same_thread=check_same_thread)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def forget_strays(db: sqlite3.Connection, *, alone: bool) -> bool:
     """Make room: forget the oldest scores of traces that are not in the file, down to a few, or, where there is hardly
     a trace that could go (`alone`), half of them. Whether any went."""
     strays = "FROM scores WHERE trace_id NOT IN (SELECT trace_id FROM traces)"
-    (count,) = db.execute(f"SELECT count(*) {strays}").fetchone()  # noqa: S608
+    (count,) = db.execute(f"SELECT count(*) {strays}").fetchone()
     most = min(_MOST_STRAYS, count // 2) if alone else _MOST_STRAYS
     if count <= most:
         return False
