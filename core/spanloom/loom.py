@@ -219,7 +219,7 @@ class Loom:
         from . import evaluation  # noqa: PLC0415  brings OpenTelemetry's logs: only where there are scores
 
         value = clean(value) if isinstance(value, str) else value
-        comment = None if comment is None else clean(str(comment))
+        comment, id = (None if text is None else clean(str(text)) for text in (comment, id))
         score = scores.score_of(clean(name) if isinstance(name, str) else name, value, target, comment, data_type, id)
         if self._down or not getattr(step, "sampled", True) or not self.recorder.recent.is_sampled(int(target[0], 16)):
             return None
