@@ -364,6 +364,7 @@ def test_a_file_of_another_schema_is_refused_and_says_so(tmp_path):
 
 def test_bounds_that_keep_nothing_are_refused(tmp_path):
     assert "max_traces=0" in refused(tmp_path / "traces.db", max_traces=0)
+    assert "max_traces=0.5" in refused(tmp_path / "traces.db", max_traces=0.5)
     assert "max_megabytes=-1" in refused(tmp_path / "traces.db", max_megabytes=-1)
 
 
@@ -375,6 +376,15 @@ def test_the_traces_that_ended_longest_ago_go_first(tmp_path):
             run(loom, i, name=f"run {i}")
         assert loom.flush()
     assert {r.name for r in rows(path)} == {"run 7", "run 8", "run 9"}
+
+
+def test_a_number_of_traces_need_not_be_whole(tmp_path):
+    path = tmp_path / "traces.db"
+    with configured(spanloom.Local(path, max_traces=2.5)) as loom:
+        for i in range(4):
+            run(loom, i, name=f"run {i}")
+        assert loom.flush()
+    assert {r.name for r in rows(path)} == {"run 2", "run 3"}
 
 
 def test_the_file_stays_below_its_size(tmp_path):
