@@ -69,7 +69,9 @@ class Local(Queued):
             if not (is_number(value) and value > 0 and (value >= 1 or setting != "max_traces")):
                 raise ConfigurationError(f"Local({setting}={value!r}) keeps nothing: write a number above 0.")
         try:
-            self._store = Store(self.path, max_traces=int(self.max_traces), max_bytes=int(self.max_megabytes * 1_000_000))
+            self._store = Store(
+                self.path, max_traces=int(self.max_traces), max_bytes=int(self.max_megabytes * 1_000_000)
+            )
         except StoreError as error:
             raise ConfigurationError(f"Local(path=…): {error}") from error
         self._service = str(resource.attributes.get(SERVICE_NAME, "")) or None
