@@ -65,9 +65,12 @@ class Local(Queued):
         self.check_options()
         if not isinstance(self.path, Path):
             raise ConfigurationError(f'Local(path={self.path!r}) is no path: write path="spanloom.db".')
-        for setting, value in (("max_traces", self.max_traces), ("max_megabytes", self.max_megabytes)):
-            if not (is_number(value) and value > 0 and (value >= 1 or setting != "max_traces")):
-                raise ConfigurationError(f"Local({setting}={value!r}) keeps nothing: write a number above 0.")
+        if not (is_number(self.max_traces) and self.max_traces >= 1):
+            raise ConfigurationError(f"Local(max_traces={self.max_traces!r}) keeps nothing: write 1 or more.")
+        if not (is_number(self.max_megabytes) and self.max_megabytes > 0):
+            raise ConfigurationError(
+                f"Local(max_megabytes={self.max_megabytes!r}) keeps nothing: write a number above 0."
+            )
         try:
             self._store = Store(
                 self.path, max_traces=int(self.max_traces), max_bytes=int(self.max_megabytes * 1_000_000)
