@@ -66,7 +66,9 @@ class Local(Queued):
         if not isinstance(self.path, Path):
             raise ConfigurationError(f'Local(path={self.path!r}) is no path: write path="spanloom.db".')
         if not (is_number(self.max_traces) and self.max_traces >= 1):
-            raise ConfigurationError(f"Local(max_traces={self.max_traces!r}) keeps nothing: write 1 or more.")
+            raise ConfigurationError(
+                f"Local(max_traces={self.max_traces!r}) keeps nothing: write a number above 0, at least 1."
+            )
         if not (is_number(self.max_megabytes) and self.max_megabytes > 0):
             raise ConfigurationError(
                 f"Local(max_megabytes={self.max_megabytes!r}) keeps nothing: write a number above 0."
