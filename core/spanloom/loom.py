@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .destinations.destination import Destination
     from .sampling import Tail, TailSampling
 
+_LONGEST_SECONDS = 10 * 365 * 86_400.0  # what no lock waits longer for: `float("inf")` is a fair wish
+
 
 class Loom:
     """The handle that `configure()` returns; also a context manager that shuts down at the end of its block."""
@@ -65,7 +67,7 @@ class Loom:
 
         What tail sampling has yet to decide (a trace whose root is open) goes on waiting: the answer is not about it.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + min(timeout, _LONGEST_SECONDS)
         self.recorder.evict()
         decided = [tail.flush(max(0.0, deadline - time.monotonic())) for tail in self._tails]
         self._wake()
@@ -84,6 +86,7 @@ class Loom:
         True where everything was delivered. A second call does nothing. The provider is left as it was; its own
         `shutdown()` does this too.
         """
+        timeout = min(timeout, _LONGEST_SECONDS)
         with self._lock:
             if self._down:
                 return True
@@ -219,7 +222,7 @@ class Loom:
         from . import evaluation  # noqa: PLC0415  brings OpenTelemetry's logs: only where there are scores
 
         value = clean(value) if isinstance(value, str) else value
-        comment = None if comment is None else clean(str(comment))
+        comment, id = (None if text is None else clean(str(text)) for text in (comment, id))
         score = scores.score_of(clean(name) if isinstance(name, str) else name, value, target, comment, data_type, id)
         if self._down or not getattr(step, "sampled", True) or not self.recorder.recent.is_sampled(int(target[0], 16)):
             return None

@@ -64,7 +64,7 @@ class Prices:
     output is free. `Prices("my-llama*", input=0)` says that a model of your own costs nothing.
 
     Amounts are numbers or texts such as `"0.15"`; a float is taken as it is written. Raises `ConfigurationError` for
-    one that is no amount.
+    one that is no amount, and for a model or provider that is no text.
     """
 
     def __init__(
@@ -79,11 +79,17 @@ class Prices:
         cache_write_1h: Amount | None = None,
         reasoning: Amount | None = None,
     ) -> None:
+        for name, pattern in (("model", model), ("provider", provider)):
+            if not isinstance(pattern, str) or not pattern:
+                raise ConfigurationError(
+                    f'Prices({name}={pattern!r}) is no name: write one, with * for any part of it, such as "gpt-4o*"; '
+                    "for several names, one Prices(…) each."
+                )
         if input is None:
             raise ConfigurationError(
                 "Prices(input=None) is no amount: write US dollars per million tokens, 0 for none."
             )
-        self.model, self.provider = str(model).lower(), str(provider).lower()
+        self.model, self.provider = model.lower(), provider.lower()
         given = {
             "input": input,
             "output": output if output is not None or reasoning is None else 0,

@@ -6,6 +6,7 @@ import enum
 import math
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -71,7 +72,7 @@ def score_of(
     kind = _data_type(data_type)
     value, kind = _typed(value, kind)
     score = Score(name, value, kind, *target, comment=None if comment is None else str(comment))
-    return score if score_id is None else _with_id(score, str(score_id))
+    return score if score_id is None or score_id == "" else _with_id(score, str(score_id))
 
 
 def target_of(step: Any, trace_id: Any, span_id: Any) -> tuple[str, str | None]:
@@ -110,7 +111,8 @@ def _data_type(given: Any) -> DataType | None:
 def _typed(value: Any, kind: DataType | None) -> tuple[float | bool | str, DataType]:
     """The value as its data type has it, which its own type tells where none is given."""
     if not isinstance(value, (bool, int, float, str)) and callable(item := getattr(value, "item", None)):
-        value = item()  # NumPy's and PyTorch's scalars
+        with suppress(Exception):  # more than one value: said below
+            value = item()  # NumPy's and PyTorch's scalars
     match kind:
         case None if isinstance(value, bool):
             return value, DataType.BOOLEAN

@@ -147,6 +147,12 @@ def test_since_is_local_time_unless_it_says_otherwise():
     assert since_ns("2026-11-01T00:00:00+00:00") == 1_793_491_200 * 10**9
 
 
+def test_a_time_that_no_call_can_have_is_a_time(file):
+    file.write([row()])
+    assert "holds no model calls since 9999-01-01" in said("--since", "9999-01-01")
+    assert "gpt-4o-mini" in said("--since", "1600-01-01")
+
+
 def test_the_sums_are_exact(file):
     file.write([row(cost="0.1") for _ in range(10)])
     with Reading(file.path) as reading:

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from sinks import wait_until
-from spanloom import ConfigurationError, ContentPolicy, Keyring, Langfuse, Local, Otlp, Vault, actions
+from spanloom import ConfigurationError, ContentPolicy, Keyring, Langfuse, Local, Otlp, TailSampling, Vault, actions
 from spanloom.content.redaction import Patterns
 from spanloom.step import Kind, Step
 from spanloom.testing import Memory
@@ -267,6 +267,27 @@ def test_an_empty_service_name_is_none(configured, http_sink):
     one_step(loom, "a")
     loom.flush()
     assert http_sink.named("a").resource["service.name"] != ""
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e12])
+def test_as_long_as_it_takes_is_a_time_to_wait(configured, http_sink, tmp_path, seconds):
+    vault = Vault(str(tmp_path / "store"), Keyring(tmp_path / "keys.db"), wait_seconds=1e12)
+    kept = TailSampling(keep=1)
+    loom = configured(Otlp(http_sink.url, content=ContentPolicy.referenced(vault), sampling=kept))
+    one_step(loom, "a")
+    assert loom.flush(seconds)
+    one_step(loom, "b")
+    assert loom.shutdown(seconds)
+    assert len(http_sink.spans) == 2
+
+
+def test_a_time_that_is_none_leaves_the_shutdown_to_be_done(configured, http_sink):
+    loom = configured(Otlp(http_sink.url))
+    one_step(loom)
+    with pytest.raises(TypeError):
+        loom.shutdown(None)
+    assert loom.shutdown()
+    assert len(http_sink.spans) == 1
 
 
 def test_the_providers_own_flush_and_shutdown_are_ours_too(configured, http_sink):

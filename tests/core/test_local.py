@@ -185,6 +185,17 @@ def test_any_name_is_written(tmp_path, name):
     assert (got.kind, got.input_tokens) == ("llm", None)
 
 
+@pytest.mark.parametrize("start", [10**22, -5, 1.5e18], ids=["picoseconds", "before 1970", "float"])
+def test_a_span_that_tells_an_odd_time_takes_no_other_with_it(tmp_path, start):
+    path = tmp_path / "traces.db"
+    with configured(spanloom.Local(path)) as loom:
+        run(loom, 1, name="mine")
+        loom.tracer_provider.get_tracer("theirs").start_span("odd", start_time=start).end(start + 1)
+        assert loom.flush()
+    assert {r.name for r in rows(path)} == {"mine", "odd"}
+    assert 0 <= row(path, "odd").start_ns < 2**63
+
+
 def test_content_that_is_no_json_is_written_as_far_as_it_can_be_read(tmp_path):
     class Unprintable:
         def __str__(self):
@@ -312,6 +323,24 @@ def test_a_damaged_file_is_refused_in_words(tmp_path):
         rows(path)
 
 
+def test_a_damaged_file_whose_damage_is_no_text_is_refused_in_words(tmp_path):
+    path = tmp_path / "traces.db"
+    Store(path, max_traces=10, max_bytes=10**6).write([made(1)])
+    path.write_bytes(path.read_bytes().replace(b"tabletracestraces", b"\xc2" * 17))
+    assert "is not a Spanloom file" in refused(path)
+    with pytest.raises(StoreError):
+        rows(path)
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", "[" * 100_000], ids=["cut", "a list", "nested"])
+def test_a_damaged_record_costs_itself_alone(tmp_path, damaged):
+    path = tmp_path / "traces.db"
+    Store(path, max_traces=10, max_bytes=10**6).write([made(1, span=1, text="lost"), made(1, span=2, text="kept")])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE spans SET record = ? WHERE span_id = ?", (damaged, f"{1:016x}"))
+    assert [r.record for r in rows(path)] == [{}, {"text": "kept"}]
+
+
 def test_somebody_elses_file_is_refused_and_left_alone(tmp_path):
     text, database = tmp_path / "notes.db", tmp_path / "shop.db"
     text.write_text("my notes, which are no database at all\n" * 50)
@@ -335,6 +364,7 @@ def test_a_file_of_another_schema_is_refused_and_says_so(tmp_path):
 
 def test_bounds_that_keep_nothing_are_refused(tmp_path):
     assert "max_traces=0" in refused(tmp_path / "traces.db", max_traces=0)
+    assert "max_traces=0.5" in refused(tmp_path / "traces.db", max_traces=0.5)
     assert "max_megabytes=-1" in refused(tmp_path / "traces.db", max_megabytes=-1)
 
 
@@ -346,6 +376,15 @@ def test_the_traces_that_ended_longest_ago_go_first(tmp_path):
             run(loom, i, name=f"run {i}")
         assert loom.flush()
     assert {r.name for r in rows(path)} == {"run 7", "run 8", "run 9"}
+
+
+def test_a_number_of_traces_need_not_be_whole(tmp_path):
+    path = tmp_path / "traces.db"
+    with configured(spanloom.Local(path, max_traces=2.5)) as loom:
+        for i in range(4):
+            run(loom, i, name=f"run {i}")
+        assert loom.flush()
+    assert {r.name for r in rows(path)} == {"run 2", "run 3"}
 
 
 def test_the_file_stays_below_its_size(tmp_path):
@@ -368,6 +407,36 @@ def test_one_endless_trace_loses_its_earliest_spans(tmp_path):
     assert path.stat().st_size <= 1_100_000
     assert kept
     assert kept == list(range(61 - len(kept), 61))
+
+
+def score(number, trace, text=""):
+    at = {"id": str(number), "trace_id": f"{trace:032x}", "time_ns": number}
+    return {**at, "name": "helpful", "value": 1.0, "data_type": "NUMERIC", "comment": text}
+
+
+def test_scores_of_traces_that_are_elsewhere_make_room_for_those_that_are_here(tmp_path):
+    path = tmp_path / "traces.db"
+    store = Store(path, max_traces=100, max_bytes=1_000_000)
+    store.write([made(i, end=i) for i in range(1, 11)])
+    store.write_scores([score(0, trace=1)])
+    for i in range(1, 601):
+        store.write_scores([score(i, trace=1_000 + i, text="x" * 4_000)])
+    store.write([made(11)])
+    assert len(rows(path)) == 11
+    with Reading(path) as reading:
+        assert [s["id"] for s in reading.scores(f"{1:032x}")] == ["0"]
+        assert reading.scores(f"{1_600:032x}"), "its trace may be on its way"
+    assert path.stat().st_size <= 1_100_000
+
+
+def test_scores_alone_stay_below_the_files_size(tmp_path):
+    path = tmp_path / "traces.db"
+    store = Store(path, max_traces=100, max_bytes=1_000_000)
+    for i in range(1, 61):
+        store.write_scores([score(i, trace=i, text="x" * 100_000)])
+    assert path.stat().st_size <= 1_100_000
+    with Reading(path) as reading:
+        assert reading.scores(f"{60:032x}")
 
 
 # ---------------------------------------------------------------- several writers

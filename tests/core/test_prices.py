@@ -119,6 +119,13 @@ def test_a_price_that_is_no_amount_is_refused(amount):
         Prices(input=amount)
 
 
+@pytest.mark.parametrize("name", ["", None, 4, ["gpt-4o", "gpt-4"]])
+def test_prices_of_what_is_no_name_are_refused(name):
+    for setting in ("model", "provider"):
+        with pytest.raises(ConfigurationError, match="is no name"):
+            Prices(**{setting: name}, input=1)
+
+
 counts = st.none() | st.integers(0, 10**7)
 usages = st.builds(Usage, **dict.fromkeys(Usage.__slots__, counts))
 MODELS = st.sampled_from([

@@ -155,6 +155,20 @@ def test_what_has_waited_for_too_long_is_decided_by_what_is_known(configured):
     assert {s.name for s in memory.steps} == {"tfailing", "topfailing"}
 
 
+def test_a_time_that_never_comes_does_not_end_the_thread(configured):
+    memory = Memory(sampling=nothing(max_seconds=1e12, errors=True))
+    loom = configured(memory)
+    loom.tracer_provider.get_tracer("app").start_span("open")
+    root = loom.tracer_provider.get_tracer("app").start_span("root")
+    under = trace.set_span_in_context(root)
+    loom.tracer_provider.get_tracer("app").start_span("child", under).end()
+    (tail,) = loom._tails
+    wait_until(lambda: tail._resting, "the thread to sleep until the trace is due")
+    root.set_status(Status(StatusCode.ERROR))
+    root.end()
+    wait_until(lambda: len(memory.spans) == 2, "the trace, which nobody flushes")
+
+
 def test_a_trace_that_is_slow_already_is_kept_before_its_end(configured):
     memory = Memory(sampling=nothing(max_seconds=0.05, slower_than=0.01))
     loom = configured(memory)

@@ -183,6 +183,16 @@ def test_a_score_with_the_id_of_another_replaces_it(configured, tmp_path):
         assert [s["value"] for s in reading.scores(TRACE)] == [False]
 
 
+def test_an_odd_id_of_a_score_takes_no_other_score_with_it(configured, tmp_path):
+    loom = configured(Local(tmp_path / "s.db"))
+    step = finished(loom)
+    given = [loom.score("helpful", n, step=step, id=id) for n, id in enumerate(["mine", "a\ud800", 7, "", ""])]
+    assert loom.flush()
+    with Reading(tmp_path / "s.db") as reading:
+        assert [s["id"] for s in reading.scores(ids(step)[0])] == given
+    assert len({*given}) == 5, "an empty id is none"
+
+
 def test_scores_go_when_their_trace_goes(configured, tmp_path):
     loom = configured(Local(tmp_path / "s.db", max_traces=1))
     first = finished(loom, "a")

@@ -109,6 +109,19 @@ def test_what_a_living_process_owns_is_left_to_it(path):
     assert list(path.parent.iterdir()) == []
 
 
+def test_a_claim_that_is_taken_away_with_the_spool_is_made_again(configured, http_sink, path, monkeypatch):
+    monkeypatch.setattr("spanloom.destinations.outbox._LOOK_SECONDS", 0.05)
+    http_sink.status = 503
+    loom = configured(Otlp(http_sink.url, spool=path))
+    record(loom, 5)
+    waiting(loom, 5)
+    for file in path.parent.glob("spool.db*"):
+        file.unlink()
+    wait_until(lambda: path.exists() and sum(row[3] for row in rows(path)) == 5, "the new file")
+    (owner,) = {row[1] for row in rows(path)}
+    wait_until(lambda: is_alive(path, owner), "the claim: else another process sends it, too")
+
+
 def test_the_file_is_for_its_owner_alone(configured, http_sink, path):
     http_sink.status = 503
     loom = configured(Otlp(http_sink.url, spool=path))
@@ -233,6 +246,30 @@ def test_a_full_spool_lets_the_oldest_go_and_counts_them(configured, http_sink, 
     assert path.stat().st_size < 2_000_000
 
 
+@pytest.mark.parametrize("whose", ["nobody's", "a living process's", "new"])
+def test_what_no_destination_sends_any_more_does_not_fill_the_spool_for_good(configured, http_sink, path, whose):
+    http_sink.status = 503
+    bounds = {"spool": path, "spool_bytes": 400_000, "content": ContentPolicy.full()}
+    former = configured(Otlp(http_sink.url, name="former", **bounds))
+    record(former, 50, text=10_000)
+    waiting(former, 50, "former")
+    former.shutdown()
+    owner = Owner(path)
+    with sqlite3.connect(path) as db:
+        if whose != "new":
+            db.execute("UPDATE batches SET created = created - 100000")
+        if whose == "a living process's":
+            db.execute("UPDATE batches SET owner = ?", (owner.name,))
+    loom = configured(Otlp(http_sink.url, name="today", **bounds))
+    record(loom, 50, text=10_000)
+    wait_until(lambda: counts_of(loom, "today")["spool"]["waiting"] == 50, "these to be written, or to wait in memory")
+    spool = counts_of(loom, "today")["spool"]
+    assert spool["lost"] == (50 if whose == "nobody's" else 0)
+    assert (spool["in_memory"] > 0) == (whose != "nobody's")
+    owner.release()
+    loom.shutdown(0.1)
+
+
 def test_what_is_too_old_goes_and_is_counted(configured, http_sink, path, monkeypatch):
     monkeypatch.setattr("spanloom.destinations.line.FIRST_WAIT", 0.01)
     http_sink.status = 503
@@ -343,6 +380,16 @@ def test_a_file_that_is_corrupted_while_it_is_used(configured, http_sink, path, 
     record(loom, 5, start=1000)
     loom.flush()
     assert len({s.span_id for s in http_sink.spans}) == arrived + 5
+
+
+def test_a_file_whose_damage_is_no_text_is_set_aside(configured, http_sink, path):
+    configured(Otlp(http_sink.url, spool=path)).shutdown()
+    path.write_bytes(path.read_bytes().replace(b"tablebatchesbatches", b"\xc2" * 19))
+    loom = configured(Otlp(http_sink.url, spool=path))
+    record(loom, 5)
+    assert loom.flush()
+    assert len(http_sink.spans) == 5
+    assert counts_of(loom)["spool"]["set_aside"] == 1
 
 
 def test_a_file_that_is_taken_away_is_begun_anew(configured, http_sink, path, monkeypatch):

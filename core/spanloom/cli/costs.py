@@ -19,6 +19,7 @@ from . import words
 _GAP = 2
 _NAME = 12  # columns that a name gets before others are left out
 _LEFT_OUT_FIRST = ("Unpriced", "Output", "Input", "Calls")
+_LATEST_NS = 2**63 - 1  # of the file's column, in the year 2262
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -94,7 +95,8 @@ def since_ns(text: str) -> int:
     """
     if found := re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([mhdw])", text.strip()):
         return max(0, time.time_ns() - int(float(found[1]) * _UNITS[found[2]] * 1e9))
-    return int(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1e9)
+    found_ns = int(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1e9)
+    return min(max(0, found_ns), _LATEST_NS)
 
 
 def print_costs(sums: dict[str | None, Sum], total: Sum, by: str, console: Console) -> None:

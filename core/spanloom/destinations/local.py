@@ -28,6 +28,7 @@ from .seen import seen, shown_of, wait_for_vaults
 
 MAX_TRACES = 5_000
 MAX_MEGABYTES = 512
+_LATEST_NS = 2**63 - 1
 
 
 class Local(Queued):
@@ -64,11 +65,18 @@ class Local(Queued):
         self.check_options()
         if not isinstance(self.path, Path):
             raise ConfigurationError(f'Local(path={self.path!r}) is no path: write path="spanloom.db".')
-        for setting, value in (("max_traces", self.max_traces), ("max_megabytes", self.max_megabytes)):
-            if not (is_number(value) and value > 0):
-                raise ConfigurationError(f"Local({setting}={value!r}) keeps nothing: write a number above 0.")
+        if not (is_number(self.max_traces) and self.max_traces >= 1):
+            raise ConfigurationError(
+                f"Local(max_traces={self.max_traces!r}) keeps nothing: write a number above 0, at least 1."
+            )
+        if not (is_number(self.max_megabytes) and self.max_megabytes > 0):
+            raise ConfigurationError(
+                f"Local(max_megabytes={self.max_megabytes!r}) keeps nothing: write a number above 0."
+            )
         try:
-            self._store = Store(self.path, max_traces=self.max_traces, max_bytes=int(self.max_megabytes * 1_000_000))
+            self._store = Store(
+                self.path, max_traces=int(self.max_traces), max_bytes=int(self.max_megabytes * 1_000_000)
+            )
         except StoreError as error:
             raise ConfigurationError(f"Local(path=…): {error}") from error
         self._service = str(resource.attributes.get(SERVICE_NAME, "")) or None
@@ -108,7 +116,7 @@ class Local(Queued):
         record = {**self._record(ended), **sampling_dialect.neutral(ended.kept_for(self.name))}
         usage, error, who = record.get("usage", {}), record.get("error", {}), record.get("identity", {})
         counted = ended.step is not None and ended.step.kind in (Kind.LLM, Kind.EMBEDDING)
-        start = span.start_time or 0
+        start = _time(span.start_time)
         return Row(
             trace_id=format_trace_id(span.context.trace_id),
             span_id=format_span_id(span.context.span_id),
@@ -117,7 +125,7 @@ class Local(Queued):
             kind=record["kind"],
             outcome=record.get("outcome"),
             start_ns=start,
-            end_ns=span.end_time or start,
+            end_ns=_time(span.end_time) or start,
             input_tokens=_count(usage.get("input_tokens")),
             output_tokens=_count(usage.get("output_tokens")),
             error_type=error.get("type"),
@@ -160,6 +168,11 @@ class Local(Queued):
 def _count(value: Any) -> int | None:
     """A count that a 64-bit column takes: a larger one is no count of tokens, and stands in the record as text."""
     return value if isinstance(value, int) else None
+
+
+def _time(ns: Any) -> int:
+    """A time as a 64-bit column takes it: other libraries' spans tell theirs themselves, in whatever unit."""
+    return min(max(0, int(ns or 0)), _LATEST_NS)
 
 
 def _text(value: Any) -> str | None:

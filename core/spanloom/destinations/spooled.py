@@ -39,7 +39,7 @@ class SpooledBatches:
 
     def __init__(self, name: str, lanes: Iterable[str], voice: Voice, settings: SpoolSettings) -> None:
         self._voice, self._settings = voice, settings
-        self._spool = Spool(settings.path, name, settings.most_bytes)
+        self._spool = Spool(settings.path, name, settings.most_bytes, settings.most_seconds)
         self._pending = PendingBatches(lanes)
         self.changed = threading.Condition()
         self.news = 0  # how often something came that a thread may wait for
@@ -58,7 +58,7 @@ class SpooledBatches:
             "waiting": self._pending.items,
             "bytes": self._bytes,
             "recovered": self._recovered,
-            "lost": self._others_lost,
+            "lost": self._others_lost + self._spool.unclaimed,
             "in_memory": self._unspooled,
             "set_aside": self._spool.set_aside,
         }
@@ -90,6 +90,12 @@ class SpooledBatches:
             )
         else:
             self._voice.again("disk")
+            if self._spool.unclaimed:
+                self._voice.once(
+                    "unclaimed",
+                    "has a full spool, and in it what was left for a destination that no process has any more: that "
+                    "goes, and is counted as lost.",
+                )
             if gone:
                 self._give_up(gone)
         self.look_at_file()

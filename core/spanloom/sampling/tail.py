@@ -27,6 +27,7 @@ from .policy import TailSampling
 
 _SWEEP_SECONDS = 0.25
 _GATHER_SECONDS = 0.05
+_LONGEST_REST_SECONDS = 3_600.0  # a condition waits for no more than a few hundred years
 _BATCH = 512
 LEAST_INBOX_SPANS = 10_000
 _LOCK_SECONDS = 1.0
@@ -226,7 +227,7 @@ class Tail:
     def _until_due(self) -> float | None:
         with self._lock:
             due = self._deciding.due()
-        return None if due is None else max(_GATHER_SECONDS, due - self._clock())
+        return None if due is None else min(max(_GATHER_SECONDS, due - self._clock()), _LONGEST_REST_SECONDS)
 
     def _sweep(self, until: float | None = None) -> None:
         """Look at what came, and at what is due; decide everything, where there is an end. Under the lock.

@@ -67,13 +67,15 @@ class Kept:
 class Spool:
     """The batches of one destination in the file at `path`, which other destinations and processes may share.
 
-    `most_bytes` bounds the pages in use. A corrupted file is renamed and a new one begun; `set_aside` counts that.
-    Safe between threads; never to be used in a forked child.
+    `most_bytes` bounds the pages in use. Where they are full, batches go that are older than `most_seconds` and of
+    which no process that lives sends any: no destination has their name any more. `unclaimed` counts their items. A
+    corrupted file is renamed and a new one begun; `set_aside` counts that. Safe between threads; never to be used in a
+    forked child.
     """
 
-    def __init__(self, path: Path, destination: str, most_bytes: int) -> None:
-        self.path, self._destination, self._most = path, destination, most_bytes
-        self.set_aside = self.generation = 0
+    def __init__(self, path: Path, destination: str, most_bytes: int, most_seconds: float) -> None:
+        self.path, self._destination, self._most, self._seconds = path, destination, most_bytes, most_seconds
+        self.set_aside = self.generation = self.unclaimed = 0
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -167,6 +169,7 @@ class Spool:
             _lay_out(db, self.path)
             if self._owner is None:
                 self._owner = Owner(self.path)
+            self._owner.hold()  # its file may have gone with the spool
         except BaseException:
             db.close()
             raise
@@ -179,8 +182,10 @@ class Spool:
         packed = [(lane, items, zlib.compress(body, 1)) for lane, items, body in batches]
         need = sum(len(body) + _ROW_BYTES for _, _, body in packed)
         with transaction(db):
-            gone = self._make_room(db, need)
-            return self._insert(db, packed), gone
+            unclaimed, gone = self._make_room(db, need)
+            places = self._insert(db, packed)
+        self.unclaimed += unclaimed
+        return places, gone
 
     def _insert(self, db: sqlite3.Connection, packed: Sequence[Body]) -> list[Place]:
         assert self._owner is not None
@@ -193,11 +198,14 @@ class Spool:
             places.append((self.generation, done.lastrowid or 0))
         return places
 
-    def _make_room(self, db: sqlite3.Connection, need: int) -> list[Place]:
-        """This process's own oldest batches go first; `SpoolFullError` where that is not enough."""
-        excess = self._used(db) + need - self._most
+    def _make_room(self, db: sqlite3.Connection, need: int) -> tuple[int, list[Place]]:
+        """What nobody sends goes first, then this process's own oldest batches; `SpoolFullError` where that is not
+        enough. How many items nobody sends, and which batches of its own."""
+        excess, unclaimed = self._used(db) + need - self._most, 0
+        if excess > 0 and (unclaimed := self._forget_unclaimed(db)):
+            excess = self._used(db) + need - self._most
         if excess <= 0:
-            return []
+            return unclaimed, []
         assert self._owner is not None
         gone = []
         rows = db.execute(
@@ -212,7 +220,19 @@ class Spool:
         if excess > 0:
             raise SpoolFullError(f"{self.path} is full.")
         db.executemany("DELETE FROM batches WHERE id = ?", [(id,) for id in gone])
-        return [(self.generation, id) for id in gone]
+        return unclaimed, [(self.generation, id) for id in gone]
+
+    def _forget_unclaimed(self, db: sqlite3.Connection) -> int:
+        old = "destination != ? AND created < ?"
+        values = (self._destination, time.time() - self._seconds)
+        items = 0
+        for (name,) in db.execute(f"SELECT DISTINCT owner FROM batches WHERE {old}", values).fetchall():  # noqa: S608
+            if not is_alive(self.path, name):
+                theirs = f"FROM batches WHERE {old} AND owner = ?"
+                (found,) = db.execute(f"SELECT sum(items) {theirs}", (*values, name)).fetchone()
+                db.execute(f"DELETE {theirs}", (*values, name))
+                items += found
+        return items
 
     def _body(self, place: Place) -> bytes | None:
         db, (generation, id) = self._opened(), place
@@ -242,6 +262,7 @@ class Spool:
     def _adopt(self) -> list[Kept]:
         db = self._opened()
         assert self._owner is not None
+        self._owner.hold()
         mine, found = self._owner.name, []
         for (name,) in db.execute(
             "SELECT DISTINCT owner FROM batches WHERE destination = ? AND owner != ?", (self._destination, mine)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 try:
@@ -30,8 +31,20 @@ class Owner:
         self.name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self._pid = os.getpid()
         self._file = _file_of(path, self.name)
-        self._fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._fd = self._claimed()
+
+    def hold(self) -> None:
+        """Claim again, where somebody took the file away while this process lives. `OSError` where that cannot be."""
+        with suppress(FileNotFoundError):
+            if os.path.samestat(self._file.stat(), os.fstat(self._fd)):
+                return
+        former, self._fd = self._fd, self._claimed()
+        os.close(former)
+
+    def _claimed(self) -> int:
+        fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return fd
 
     def release(self) -> None:
         """Give up the claim: whatever is left is for others."""

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 SCHEMA_VERSION = 2  # PRAGMA user_version
 _APPLICATION_ID = 0x53504C4D  # "SPLM", PRAGMA application_id: says whose file it is
@@ -86,13 +87,23 @@ def make_private(path: Path) -> None:
         raise StoreError(f"{path} cannot be written: {_reason(error)}.") from error
 
 
+class _Connection(sqlite3.Connection):
+    """What SQLite says of a damaged file quotes what is in it, which is no text any more."""
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*args)
+        except UnicodeDecodeError as error:
+            damaged = sqlite3.DatabaseError("the file is damaged")
+            damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise damaged from error
+
+
 def connect(
     database: str, *, uri: bool = False, timeout: float = _BUSY_SECONDS, check_same_thread: bool = True
 ) -> sqlite3.Connection:
     # The class, not `sqlite3.connect`: that name is what instrumentations patch, and this file is not to be traced.
-    return sqlite3.Connection(
-        database, timeout=timeout, isolation_level=None, uri=uri, check_same_thread=check_same_thread
-    )
+    return _Connection(database, timeout=timeout, isolation_level=None, uri=uri, check_same_thread=check_same_thread)
 
 
 @contextmanager

@@ -132,6 +132,15 @@ class Reading:
         for values in found:
             fields = dict(zip(columns, values, strict=True))
             if "record" in fields:
-                fields["record"] = json.loads(fields["record"])
+                fields["record"] = _record(fields["record"])
             out.append(Row(**fields))
         return out
+
+
+def _record(text: str) -> dict[str, Any]:
+    """A record that was damaged, or written by hand, costs itself alone."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -9,6 +9,8 @@ from typing import Any
 
 _MOST = 100_000  # the newest are kept
 
+_MOST_STRAYS = 200  # scores whose trace may be on its way
+
 _TABLE = """
 CREATE TABLE IF NOT EXISTS scores (
     id TEXT NOT NULL UNIQUE,
@@ -46,6 +48,18 @@ def insert(db: sqlite3.Connection, scores: Sequence[Mapping[str, Any]]) -> None:
 
 def forget(db: sqlite3.Connection, trace_ids: Sequence[tuple[str]]) -> None:
     db.executemany("DELETE FROM scores WHERE trace_id = ?", trace_ids)
+
+
+def forget_strays(db: sqlite3.Connection, *, alone: bool) -> bool:
+    """Make room: forget the oldest scores of traces that are not in the file, down to a few, or, where there is hardly
+    a trace that could go (`alone`), half of them. Whether any went."""
+    strays = "FROM scores WHERE trace_id NOT IN (SELECT trace_id FROM traces)"
+    (count,) = db.execute(f"SELECT count(*) {strays}").fetchone()
+    most = min(_MOST_STRAYS, count // 2) if alone else _MOST_STRAYS
+    if count <= most:
+        return False
+    db.execute(f"DELETE FROM scores WHERE rowid IN (SELECT rowid {strays} ORDER BY rowid LIMIT ?)", (count - most,))  # noqa: S608
+    return True
 
 
 def of_trace(db: sqlite3.Connection, trace_id: str) -> list[dict[str, Any]]:

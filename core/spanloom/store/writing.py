@@ -45,19 +45,32 @@ class Store:
                 )
                 pruned = self._prune(db)
             if pruned:
-                db.execute("PRAGMA incremental_vacuum").fetchall()
+                _shrink(db)
 
     def write_scores(self, given: Sequence[Mapping[str, Any]]) -> None:
         """Keep scores, as `dialects.scores.neutral` gives them."""
-        with self._connection() as db, transaction(db):
-            scores.make_table(db)
-            scores.insert(db, given)
+        with self._connection() as db:
+            with transaction(db):
+                scores.make_table(db)
+                scores.insert(db, given)
+                pruned = self._prune(db)
+            if pruned:
+                _shrink(db)
 
     def _prune(self, db: sqlite3.Connection) -> bool:
-        """Forget the traces that ended longest ago. A trace that alone is too large loses its earliest spans."""
+        """Forget the traces that ended longest ago; before them the scores of traces that are not here. A trace that
+        alone is too large loses its earliest spans."""
         pruned = False
-        (count,) = db.execute("SELECT count(*) FROM traces").fetchone()
-        while count and (count > self._max_traces or _used_bytes(db) > self._max_bytes):
+        while True:
+            (count,) = db.execute("SELECT count(*) FROM traces").fetchone()
+            full = _used_bytes(db) > self._max_bytes
+            if not full and count <= self._max_traces:
+                return pruned
+            if full and scores.has_table(db) and scores.forget_strays(db, alone=count <= 1):
+                pruned = True
+                continue
+            if not count:
+                return pruned
             pruned = True
             if count == 1:
                 db.execute(
@@ -73,8 +86,6 @@ class Store:
                 db.executemany("DELETE FROM traces WHERE trace_id = ?", oldest)
                 if scores.has_table(db):
                     scores.forget(db, oldest)
-            (count,) = db.execute("SELECT count(*) FROM traces").fetchone()
-        return pruned
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -90,6 +101,10 @@ class Store:
             raise StoreError(f"{self.path} cannot be written: {error}.") from error
         except sqlite3.DatabaseError as error:
             raise StoreError(foreign(self.path)) from error
+
+
+def _shrink(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA incremental_vacuum").fetchall()
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:

@@ -79,7 +79,7 @@ def read(objects: Objects) -> Log:
         digest = hashlib.sha256(data).hexdigest()
         try:
             records.append(_record(name, digest, json.loads(data)))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
             faults.append(f"{name} is no record.")
             continue
         if not name.endswith(f"-{digest[:16]}.json"):
@@ -109,12 +109,13 @@ def _record(name: str, digest: str, said: dict[str, Any]) -> Record:
         erased_ns=int(said["erased_ns"]),
         keys=tuple(map(str, said["keys"])),
         objects=int(said["objects"]),
-        objects_left=said["objects_left"],
+        objects_left=None if said["objects_left"] is None else int(said["objects_left"]),
         verified=bool(said["verified"]),
         record=name,
         digest=digest,
     )
-    datetime.fromisoformat(said["written"])
+    if datetime.fromisoformat(said["written"]).tzinfo is None:
+        raise ValueError("a time without its offset")
     return Record(name, digest, said["written"], erasure, tuple(map(str, said["previous"])))
 
 

@@ -45,7 +45,7 @@ def announced(objects: Objects, subject: str) -> list[Announced]:
         try:
             said = json.loads(objects.get(name) or b"{}")
             keys, done = tuple(map(str, said.get("keys", ()))), int(said.get("done_ns", 0))
-        except (ValueError, AttributeError, TypeError):
+        except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
             keys, done = (), 0
         if (stem := name.rpartition("/")[2]).isdigit():
             found.append(Announced(name, int(stem), keys, done))

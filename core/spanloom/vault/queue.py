@@ -26,6 +26,7 @@ from .subject import Reference
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 1.0  # seconds between two attempts
 _LONGEST_PROBE = 60.0
+_LONGEST_WAIT = 3_600.0  # at a time
 
 
 class State(Enum):
@@ -145,7 +146,7 @@ class Queue:
                 if left <= 0:
                     self._give_up(item)
                     break
-                self._condition.wait(left)
+                self._condition.wait(min(left, _LONGEST_WAIT))
             return item.state is State.STORED
 
     def _give_up(self, item: Item) -> None:

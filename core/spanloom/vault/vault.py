@@ -113,7 +113,7 @@ class Vault:
             writers=writers,
             probe_seconds=probe_seconds,
         )
-        self._users, self._checked = 0, False
+        self._users, self._checked, self._marked = 0, False, False
         self._begin()
         if hasattr(os, "register_at_fork"):
             again = weakref.WeakMethod(self._begin)
@@ -133,7 +133,7 @@ class Vault:
         if not self._checked:
             if (check := getattr(self.keys, "open", None)) is not None:
                 check()
-            if (error := self._place.check(_mark)) is not None:
+            if (error := self._place.check(self._mark)) is not None:
                 warn_once(
                     f"vault:open:{self!r}",
                     "spanloom: %r cannot be reached for now (%s): content for it is dropped, and counted",
@@ -203,6 +203,8 @@ class Vault:
             key = keys.key(reference.subject, reference.recorded_ns)
             if key is None or item.state is not State.WRITING:
                 return False
+            if not self._marked:  # it was out of reach when it was opened
+                self._mark(objects)
             objects.put(reference.path, seal(item.data, key, reference.path))
             if self._holds(reference.subject, key.id):
                 return True
@@ -299,6 +301,12 @@ class Vault:
         self._writing_keys.forget(subject)
 
     # ---------------------------------------------------------------- the store
+    def _mark(self, objects: Objects) -> None:
+        """Write the marker that says that this is a vault: so an unwritable store is found out at once."""
+        if objects.get(_MARKER) is None:
+            objects.put(_MARKER, _MARKED)
+        self._marked = True
+
     def _objects(self) -> Objects:
         return self._place.objects()
 
@@ -312,12 +320,6 @@ class Vault:
             raise Unavailable(
                 f"The vault's store or its keys cannot be reached, or refuse ({type(error).__name__})."
             ) from error
-
-
-def _mark(objects: Objects) -> None:
-    """Write the marker that says that this is a vault: so an unwritable store is found out at once."""
-    if objects.get(_MARKER) is None:
-        objects.put(_MARKER, _MARKED)
 
 
 __all__ = ["Kept", "Vault"]

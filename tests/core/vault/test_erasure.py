@@ -290,6 +290,35 @@ def test_what_is_no_record_shows(logged):
     assert "is no record" in vault.audit().faults[0]
 
 
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"written": "2026-11-25T12:00:00", "previous": []},
+        {"erased_ns": float("inf")},
+        {"objects": float("inf")},
+        {"objects_left": "none"},
+        {"keys": 7},
+    ],
+)
+def test_what_somebody_wrote_into_a_record_shows_and_keeps_nobody_from_erasing(logged, altered):
+    vault, files = logged
+    said = json.loads(files[1].read_text())
+    files[1].write_text(json.dumps({**said, **altered}))
+    assert any("is no record" in fault for fault in vault.audit().faults)
+    kept(vault, "x", user("d"))
+    assert vault.erase(user="d").objects == 1
+    assert vault.audit().records[-1].erasure.subject == pseudonym("user", "d")
+
+
+@pytest.mark.parametrize("said", ["[" * 100_000, '{"done_ns": Infinity}', '{"keys": 7}'])
+def test_an_announcement_that_cannot_be_read_keeps_nobody_from_erasing(place, vault, said):
+    kept(vault, "x", user("d"))
+    folder = place.store / "erasures" / pseudonym("user", "d")
+    folder.mkdir(parents=True)
+    (folder / f"{1:020}").write_text(said)
+    assert vault.erase(user="d").objects == 1
+
+
 def test_two_erasures_at_once_are_both_on_record(place):
     one, other = place.vault(), place.vault()
     kept(one, "x", user("a"))

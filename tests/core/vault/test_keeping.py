@@ -216,6 +216,10 @@ def test_settings_that_cannot_work(tmp_path, monkeypatch):
     (tmp_path / "text.db").write_text("anything but SQLite " * 100)
     with pytest.raises(ConfigurationError, match="no keyring"):
         Vault(str(tmp_path / "s"), Keyring(tmp_path / "text.db")).open()
+    keys.create("0" * 32)
+    keys.path.write_bytes(keys.path.read_bytes().replace(b"tablekeyskeys", b"\xc2" * 13))
+    with pytest.raises(ConfigurationError, match="no keyring"):
+        Vault(str(tmp_path / "s"), keys).open()
     with pytest.raises(ConfigurationError, match="its folder does not exist"):
         Vault(str(tmp_path / "s"), Keyring(tmp_path / "no" / "k.db")).open()
     with pytest.raises(ConfigurationError, match="ARN of a KMS key"):

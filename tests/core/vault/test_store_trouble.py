@@ -10,7 +10,7 @@ import time
 
 import pytest
 from sinks import wait_until
-from spanloom.vault import NotFound
+from spanloom.vault import Keyring, NotFound, Vault
 from vaults import TRACE, Broken, balanced, kept, user
 
 DEADLINE = 60.0
@@ -39,6 +39,17 @@ def test_a_store_that_is_down_is_not_waited_for_until_it_is_back(place, caplog):
     assert balanced(vault.counts())
     assert vault.counts()["failed"] >= 201
     assert not list(place.folder.glob("**/*.tmp"))
+
+
+def test_a_vault_whose_store_was_away_when_it_was_opened_is_found_later(place):
+    vault = Vault("memory://away-at-first", Keyring(place.keyring), wait_seconds=DEADLINE)
+    broken = Broken(vault, up=False)
+    vault.open()
+    broken.up()
+    assert not vault.exists()
+    kept(vault, "x")
+    assert vault.exists(), "else `spanloom vault erase` finds nothing there"
+    vault.close()
 
 
 def test_a_short_outage_costs_nothing(place):
