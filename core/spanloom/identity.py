@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar, Token
@@ -98,12 +99,15 @@ def using(
     return Using(Identity(**said))
 
 
+_MOST_BLOCKS = 10_000  # at once, of one that is entered again and again; some generators never leave theirs
+
+
 class Using(AbstractContextManager[None]):
     """What `using(...)` gives: for `with`, as often as wanted, and to decorate functions with."""
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
-        self._entered: list[Token[Identity]] = []
+        self._entered: deque[Token[Identity]] = deque(maxlen=_MOST_BLOCKS)
 
     def __enter__(self) -> None:
         self._entered.append(_current.set(_current.get().overlaid(self._identity)))

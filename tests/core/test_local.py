@@ -369,22 +369,16 @@ def test_bounds_that_keep_nothing_are_refused(tmp_path):
 
 
 # ---------------------------------------------------------------- bounds
-def test_the_traces_that_ended_longest_ago_go_first(tmp_path):
+@pytest.mark.parametrize(
+    ("most", "left"), [(3, {"run 7", "run 8", "run 9"}), (2.5, {"run 8", "run 9"})], ids=["whole", "not whole"]
+)
+def test_the_traces_that_ended_longest_ago_go_first(tmp_path, most, left):
     path = tmp_path / "traces.db"
-    with configured(spanloom.Local(path, max_traces=3)) as loom:
+    with configured(spanloom.Local(path, max_traces=most)) as loom:
         for i in range(10):
             run(loom, i, name=f"run {i}")
         assert loom.flush()
-    assert {r.name for r in rows(path)} == {"run 7", "run 8", "run 9"}
-
-
-def test_a_number_of_traces_need_not_be_whole(tmp_path):
-    path = tmp_path / "traces.db"
-    with configured(spanloom.Local(path, max_traces=2.5)) as loom:
-        for i in range(4):
-            run(loom, i, name=f"run {i}")
-        assert loom.flush()
-    assert {r.name for r in rows(path)} == {"run 2", "run 3"}
+    assert {r.name for r in rows(path)} == left
 
 
 def test_the_file_stays_below_its_size(tmp_path):

@@ -109,15 +109,22 @@ def test_what_a_living_process_owns_is_left_to_it(path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_claim_that_is_taken_away_with_the_spool_is_made_again(configured, http_sink, path, monkeypatch):
+def begun_anew(configured, http_sink, path, monkeypatch, *, without):
+    """A loom with five spans in a spool, some of whose files somebody has taken away."""
     monkeypatch.setattr("spanloom.destinations.outbox._LOOK_SECONDS", 0.05)
     http_sink.status = 503
     loom = configured(Otlp(http_sink.url, spool=path))
     record(loom, 5)
     waiting(loom, 5)
     for file in path.parent.glob("spool.db*"):
-        file.unlink()
+        if without(file):
+            file.unlink()
     wait_until(lambda: path.exists() and sum(row[3] for row in rows(path)) == 5, "the new file")
+    return loom
+
+
+def test_a_claim_that_is_taken_away_with_the_spool_is_made_again(configured, http_sink, path, monkeypatch):
+    begun_anew(configured, http_sink, path, monkeypatch, without=lambda file: True)
     (owner,) = {row[1] for row in rows(path)}
     wait_until(lambda: is_alive(path, owner), "the claim: else another process sends it, too")
 
@@ -393,15 +400,7 @@ def test_a_file_whose_damage_is_no_text_is_set_aside(configured, http_sink, path
 
 
 def test_a_file_that_is_taken_away_is_begun_anew(configured, http_sink, path, monkeypatch):
-    monkeypatch.setattr("spanloom.destinations.outbox._LOOK_SECONDS", 0.05)
-    http_sink.status = 503
-    loom = configured(Otlp(http_sink.url, spool=path))
-    record(loom, 5)
-    waiting(loom, 5)
-    for file in path.parent.glob("spool.db*"):
-        if "owner" not in file.name:
-            file.unlink()
-    wait_until(lambda: path.exists() and sum(row[3] for row in rows(path)) == 5, "the new file")
+    loom = begun_anew(configured, http_sink, path, monkeypatch, without=lambda file: "owner" not in file.name)
     http_sink.status = 200
     assert loom.flush()
     assert len(http_sink.spans) == 5
